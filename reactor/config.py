@@ -1,0 +1,212 @@
+"""The configuration file: INI text in, typed options out, and for every mistake one line with file, line and key.
+
+    [server]                     the process: listeners, limits, state directory
+    [plugin:NAME]                one plugin; its presence is the switch
+    use = package.module         where the plugin is, if NAME alone does not say
+
+`configparser` reads the text; a value is then turned into what the option's annotation asks for (`coerce`), and
+`msgspec` checks the whole against the plugin's `Options`.
+"""
+
+from __future__ import annotations
+
+import configparser
+import difflib
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from reactor.core.listener import Address, is_loopback, parse_address
+from reactor.errors import ConfigError
+from reactor.http.server import Settings
+
+T = TypeVar("T")
+_PLUGIN = "plugin:"
+
+
+class ServerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `[server]` takes beside the limits in `http.server.Settings`."""
+
+    listen: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1:8000"])
+    state_dir: str = "var"
+    access_log: str = "off"  # off, - (standard error) or a file
+
+
+@dataclass(frozen=True)
+class Section:
+    name: str
+    values: Mapping[str, str]
+
+
+class Config:
+    """One configuration. Raises ConfigError while it is made, never later."""
+
+    def __init__(self, text: str, file: str = "config.ini", directory: Path | None = None) -> None:
+        self.file = file
+        self.directory = directory if directory is not None else Path(file).resolve().parent
+        self._text = text
+        sections = self._parse(text)
+        server = next((section for section in sections if section.name == "server"), Section("server", {}))
+        self.plugins = [section for section in sections if section is not server]
+        known = {field.name for field in fields(Settings)}
+        limits = {key: value for key, value in server.values.items() if key in known}
+        rest = {key: value for key, value in server.values.items() if key not in known}
+        self.settings = self._convert(limits, Settings, "server")
+        self.server = self._convert(rest, ServerOptions, "server", also_known=known)
+        self.listen = self._addresses()
+        self.state_dir = self.directory / self.server.state_dir
+
+    # -- what was said -----------------------------------------------------------------------------------------------
+
+    def _parse(self, text: str) -> list[Section]:
+        parser = configparser.ConfigParser(interpolation=None, delimiters=("=",), comment_prefixes=("#", ";"),
+                                           inline_comment_prefixes=("#",), default_section="")  # fmt: skip
+        try:
+            parser.read_string(text, source=self.file)
+        except configparser.DuplicateOptionError as error:
+            raise self._error("is said twice", error.section, error.option, error.lineno) from None
+        except configparser.DuplicateSectionError as error:
+            raise self._error("this section is there twice", error.section, line=error.lineno) from None
+        except configparser.MissingSectionHeaderError as error:
+            raise self._error("a [section] has to come first", line=error.lineno) from None
+        except configparser.ParsingError as error:
+            line = error.errors[0][0]
+            raise self._error("this line is neither [section] nor key = value", line=line) from None
+        for name in parser.sections():
+            if name != "server" and not (name.startswith(_PLUGIN) and name[len(_PLUGIN) :]):
+                raise self._error("unknown section: there are [server] and [plugin:NAME]", name)
+        return [Section(name, dict(parser[name])) for name in parser.sections()]
+
+    def _addresses(self) -> list[Address]:
+        addresses = []
+        for text in self.server.listen:
+            try:
+                addresses.append(parse_address(text, 8000))
+            except ValueError as error:
+                raise self.error(str(error), "server", "listen") from None
+        if len(set(addresses)) < len(addresses):
+            raise self.error("the same address twice", "server", "listen")
+        return addresses
+
+    @property
+    def listens_beyond_loopback(self) -> bool:
+        return not all(is_loopback(address.host) for address in self.listen)
+
+    def options(self, section: Section, options: type[T] | None) -> T | None:
+        """The options of a plugin, as its own type; ConfigError for what does not fit."""
+        values = {key: value for key, value in section.values.items() if key != "use"}
+        if options is None:
+            if values:
+                raise self.error("this plugin takes no options", section.name, next(iter(values)))
+            return None
+        return self._convert(values, options, section.name)
+
+    def _convert(
+        self, values: Mapping[str, str], kind: type[T], section: str, also_known: typing.Iterable[str] = ()
+    ) -> T:
+        hints = typing.get_type_hints(kind, include_extras=True)
+        converted = {}
+        for key, text in values.items():
+            if key not in hints:
+                close = difflib.get_close_matches(key, [*hints, *also_known], 1)
+                raise self.error("unknown option" + (f": did you mean {close[0]}?" if close else ""), section, key)
+            try:
+                converted[key] = coerce(text, hints[key])
+            except ValueError as error:
+                raise self.error(str(error), section, key) from None
+        try:
+            return msgspec.convert(converted, kind, strict=False)
+        except msgspec.ValidationError as error:
+            words, _, path = str(error).partition(" - at ")
+            found = re.search(r"[$.`](\w+)", path.replace("$.", "$")) or re.match(r"`(\w+)`", words)
+            raise self.error(words, section, found.group(1) if found else "") from None
+
+    # -- where it was said -------------------------------------------------------------------------------------------
+
+    def error(self, message: str, section: str = "", key: str = "") -> ConfigError:
+        """A ConfigError that points at the line of `key` in `section`."""
+        return self._error(message, section, key)
+
+    def _error(self, message: str, section: str = "", key: str = "", line: int | None = None) -> ConfigError:
+        line = line if line is not None else self._line(section, key)
+        return ConfigError(message, file=self.file, line=line, section=section, key=key)
+
+    def _line(self, section: str, key: str) -> int:
+        """The line of a key, of its section if the key is not there, or 0."""
+        at, inside = 0, False
+        for number, line in enumerate(self._text.splitlines(), 1):
+            header = re.match(r"\[([^]]*)\]", line)
+            if header:
+                inside = header.group(1) == section
+                at = number if inside else at
+            elif inside and key and re.match(rf"\s*{re.escape(key)}\s*(=|$)", line, re.IGNORECASE):
+                return number
+        return at
+
+
+def load(path: str | Path) -> Config:
+    """Read a config file; ConfigError if it cannot be read."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError("there is no such file; say where yours is with -c FILE", file=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", file=str(path)) from None
+    return Config(text, str(path))
+
+
+_YES, _NO = ("yes", "on", "true", "1"), ("no", "off", "false", "0")
+_SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_size = re.compile(r"(-?[0-9_]+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_duration = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|)", re.IGNORECASE)
+
+
+def coerce(text: str, kind: Any) -> Any:
+    """Turn an option's text into what its annotation asks for; ValueError, in words, if it cannot be.
+
+    bool: yes/no, on/off, true/false. int: 64k, 1 MiB (powers of 1,024). float: seconds, 30s, 10m, 2h, 7d.
+    list: one item a line, or separated by commas where no line is broken.
+    """
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return coerce(text, args[0])
+    if origin in (typing.Union, types.UnionType):
+        rest = [arg for arg in args if arg is not type(None)]
+        return None if len(rest) < len(args) and text == "" else coerce(text, rest[0])
+    if origin is list or kind is list:
+        items = text.splitlines() if "\n" in text else text.split(",")
+        return [coerce(item.strip(), args[0] if args else str) for item in items if item.strip()]
+    if kind is bool:
+        return _bool(text)
+    if kind is int:
+        return int(_number(_size, text, _SIZES, "a whole number (64k and 1M are understood)"))
+    if kind is float:
+        return float(_number(_duration, text, _SECONDS, "a number of seconds (30s, 10m, 2h and 7d are understood)"))
+    return text
+
+
+def _bool(text: str) -> bool:
+    lower = text.lower()
+    if lower not in _YES + _NO:
+        raise ValueError(f"is yes or no, not {text!r}")
+    return lower in _YES
+
+
+def _number(pattern: re.Pattern[str], text: str, units: Mapping[str, float], wanted: str) -> float:
+    match = pattern.fullmatch(text)
+    if match is None:
+        raise ValueError(f"is {wanted}, not {text!r}")
+    digits, unit = match.groups()
+    return (float(digits) if "." in digits else int(digits)) * units[unit.lower()]
+
+
+def with_connection_limit(settings: Settings, limit: int) -> Settings:
+    """The same settings with the number of connections that the system allows, where none was said."""
+    return settings if settings.max_connections else replace(settings, max_connections=limit)

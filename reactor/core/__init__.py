@@ -1,0 +1,1 @@
+"""Sockets, time and tasks. This package knows no protocol."""

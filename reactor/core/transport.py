@@ -1,0 +1,303 @@
+"""A connected socket that never blocks: what is written and cannot go out yet waits here, within water marks.
+
+The socket is registered for reading once, for the life of the connection. A write goes out at once, in the caller's
+own turn; write interest is armed only while bytes remain (`modify` costs as much as a small `send`).
+
+The contract with the protocol above is the well-known one: `connection_made` once, `data_received` many times,
+`eof_received` at most once, `connection_lost` exactly once and last. `pause_writing` and `resume_writing` come when
+the high and low water marks are passed. None of them is ever called from inside `write` or `close`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import IO, Protocol
+
+from reactor.core.loop import READ, WRITE, Reactor
+from reactor.core.timers import Timer
+
+# 64 KiB: a larger buffer would come from mmap and go back to the system at every call.
+RECV_SIZE = 64 * 1024
+HIGH_WATER = 256 * 1024
+LOW_WATER = 64 * 1024
+# One turn sends at most this much of a file, so that a fast reader of a large file does not hold up the others.
+SENDFILE_SIZE = 512 * 1024
+# What a lingering close reads and drops at the most, and how long it waits, before it resets the connection.
+LINGER_BYTES = 1024 * 1024
+
+
+class ConnectionProtocol(Protocol):
+    """What sits on a transport."""
+
+    def connection_made(self, transport: Transport) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def connection_lost(self, error: OSError | None) -> None: ...
+
+
+class _FileSend:
+    """A piece of a file in the output queue."""
+
+    __slots__ = ("file", "left", "offset", "on_done")
+
+    def __init__(self, file: IO[bytes], offset: int, size: int, on_done: Callable[[], object]) -> None:
+        self.file, self.offset, self.left, self.on_done = file, offset, size, on_done
+
+
+class Transport:
+    """`peer` is the other side's address as the system gives it; `last_progress` when bytes last went out or, while
+    none were waiting, came to wait (reactor time).
+    """
+
+    __slots__ = ("_closing", "_fd", "_linger", "_linger_left", "_linger_timer", "_lost", "_mask", "_out", "_out_size",
+                 "_protocol", "_reactor", "_reading", "_sock", "_writer_paused", "last_progress", "peer")  # fmt: skip
+
+    def __init__(self, reactor: Reactor, sock: socket.socket, peer: object, protocol: ConnectionProtocol) -> None:
+        """`sock` is connected and non-blocking; it belongs to the transport from now on."""
+        self._reactor = reactor
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._protocol = protocol
+        self.peer = peer
+        self._out: deque[memoryview | _FileSend] | None = None  # a deque costs 600 bytes: only while it is needed
+        self._out_size = 0
+        self._reading = True
+        self._closing = False
+        self._lost = False
+        self._writer_paused = False
+        self._linger = 0.0
+        self._linger_left = 0
+        self._linger_timer: Timer | None = None
+        self.last_progress = 0.0
+        self._mask = READ
+        reactor.register(self._fd, READ, self._ready)
+        protocol.connection_made(self)
+
+    # -- what the protocol may do ------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send now or as soon as possible, in order. After `close` or a lost connection it is dropped."""
+        if self._out is not None or self._closing or self._lost:
+            self._queue(memoryview(data))
+            return
+        try:
+            sent = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._fail(error)
+            return
+        if sent < len(data):
+            self._queue(memoryview(data)[sent:])
+
+    def sendfile(self, file: IO[bytes], offset: int, size: int, on_done: Callable[[], object]) -> None:
+        """Send `size` bytes of `file` behind what is queued. `on_done()` is called when they have gone out or never
+        will; the file is the caller's to close. A file that ends too early aborts the connection.
+        """
+        if self._closing or self._lost:
+            self._reactor.call_soon(on_done)
+            return
+        self._queue(_FileSend(file, offset, size, on_done))
+        self._flush()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait to go out; files count in full."""
+        return self._out_size
+
+    @property
+    def is_closing(self) -> bool:
+        return self._closing or self._lost
+
+    def pause_reading(self) -> None:
+        self._reading = False
+        self._update()
+
+    def resume_reading(self) -> None:
+        if not self._closing and not self._lost:
+            self._reading = True
+            self._update()
+
+    def write_eof(self) -> None:
+        """Say that we send nothing more, and go on reading. Only when nothing waits to go out."""
+        if not self._lost and self._out is None:
+            self._shutdown()
+
+    def close(self, linger: float = 0.0) -> None:
+        """Send what waits, then close. With `linger`, say that we are done and read and drop what the peer still
+        sends for up to so many seconds: closing with unread bytes would reset the connection, and a reset may
+        overtake the answer on its way to the peer.
+        """
+        if self._closing or self._lost:
+            return
+        self._closing = True
+        self._linger = linger
+        self._reading = False
+        self._update()
+        if self._out is None:
+            self._finish_close()
+
+    def abort(self, error: OSError | None = None) -> None:
+        """Close at once; what waits is lost."""
+        self._fail(error)
+
+    # -- what the loop does ------------------------------------------------------------------------------------------
+
+    def _ready(self, mask: int) -> None:
+        if mask & WRITE:
+            self._flush()
+        if not mask & READ or not self._reading:
+            return
+        try:
+            data = self._sock.recv(RECV_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._fail(error)
+            return
+        try:
+            if self._linger_timer is not None:
+                self._drop(data)
+            elif data:
+                self._protocol.data_received(data)
+            else:
+                self.pause_reading()  # an ended stream stays readable for ever
+                self._protocol.eof_received()
+        except Exception as error:
+            self._reactor.unhandled(error, f"in the connection with {self.peer}")
+            self._fail(None)
+
+    def _update(self) -> None:
+        """Make the registration fit; nothing to wait for means none, as no selector takes an empty mask."""
+        mask = 0
+        if not self._lost:
+            mask = (READ if self._reading else 0) | (WRITE if self._out is not None else 0)
+        before, self._mask = self._mask, mask
+        if mask == before:
+            return
+        if not mask:
+            self._reactor.unregister(self._fd)
+        elif before:
+            self._reactor.modify(self._fd, mask, self._ready)
+        else:
+            self._reactor.register(self._fd, mask, self._ready)
+
+    def _queue(self, item: memoryview | _FileSend) -> None:
+        if self._closing or self._lost:
+            return
+        if self._out is None:
+            self._out = deque()
+            self.last_progress = self._reactor.now
+        self._out.append(item)
+        self._out_size += item.left if isinstance(item, _FileSend) else len(item)
+        self._update()
+        if self._out_size > HIGH_WATER and not self._writer_paused:
+            self._writer_paused = True
+            self._reactor.call_soon(self._tell_writer)
+
+    def _tell_writer(self) -> None:
+        """Tell the protocol whether it may write, from the ready queue and as things are by then."""
+        if self._lost:
+            return
+        if self._writer_paused:
+            self._protocol.pause_writing()
+        else:
+            self._protocol.resume_writing()
+
+    def _flush(self) -> None:
+        """Send from the queue until it is empty or the socket is full."""
+        out = self._out
+        try:
+            while out and not self._lost:
+                if not self._send_some(out):
+                    break
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self._fail(error)
+        if self._lost:
+            return
+        if not out:
+            self._out = None
+            self._update()
+            if self._closing:
+                self._finish_close()
+        if self._writer_paused and self._out_size < LOW_WATER:
+            self._writer_paused = False
+            self._reactor.call_soon(self._tell_writer)
+
+    def _send_some(self, out: deque[memoryview | _FileSend]) -> bool:
+        """One system call for the first of the queue; False if the turn is to end here."""
+        item = out[0]
+        if isinstance(item, _FileSend):
+            return self._send_of_file(item, out)
+        sent = self._sock.send(item)
+        self._progress(sent)
+        if sent == len(item):
+            out.popleft()
+            return True
+        out[0] = item[sent:]
+        return False
+
+    def _send_of_file(self, item: _FileSend, out: deque[memoryview | _FileSend]) -> bool:
+        size = min(item.left, SENDFILE_SIZE)
+        sent = os.sendfile(self._fd, item.file.fileno(), item.offset, size) if size else 0
+        if size and not sent:
+            self._fail(OSError(f"{item.file.name} became shorter while it was sent"))
+            return False
+        item.offset += sent
+        item.left -= sent
+        self._progress(sent)
+        if item.left:
+            return False
+        out.popleft()
+        self._reactor.call_soon(item.on_done)
+        return True
+
+    def _progress(self, sent: int) -> None:
+        self._out_size -= sent
+        self.last_progress = self._reactor.now
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def _finish_close(self) -> None:
+        if not self._linger:
+            self._fail(None)
+            return
+        self._shutdown()
+        self._linger_left = LINGER_BYTES
+        self._linger_timer = self._reactor.call_later(self._linger, self._fail, None)
+        self._reading = True
+        self._update()
+
+    def _drop(self, data: bytes) -> None:
+        self._linger_left -= len(data)
+        if not data or self._linger_left < 0:
+            self._fail(None)
+
+    def _shutdown(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the peer is gone already, which the next read will say
+
+    def _fail(self, error: OSError | None) -> None:
+        """The connection is over; the protocol hears it from the ready queue, once."""
+        if self._lost:
+            return
+        self._lost = True
+        self._reading = False
+        self._update()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+        out, self._out, self._out_size = self._out, None, 0
+        for item in out or ():
+            if isinstance(item, _FileSend):
+                self._reactor.call_soon(item.on_done)
+        self._sock.close()
+        self._reactor.call_soon(self._protocol.connection_lost, error)

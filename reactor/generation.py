@@ -1,0 +1,299 @@
+"""One generation of the configuration: its plugins, their routes and services, from setup to the last request.
+
+A reload builds the next generation beside the one that serves. Nothing of the old one is touched until the new one
+has started; then new requests go to the new routes, and the old one stops when its last request has ended. What a
+plugin keeps (`Plugin.keep`) belongs to no generation: it is stopped when none holds it any more.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from reactor.config import Config, Section
+from reactor.core.task import Cancelled, Future, Task
+from reactor.core.timers import Timer
+from reactor.errors import ConfigError
+from reactor.http.message import Guard, Handler, Request, Response
+from reactor.http.router import Route, RouteError, Router, is_async
+from reactor.http.server import Site
+from reactor.plugin import Hook, Plugin
+
+if TYPE_CHECKING:
+    from reactor.app import App
+
+T = TypeVar("T")
+
+
+class _Kept:
+    """State that outlives a generation, and how many of them hold it."""
+
+    def __init__(self, value: Any, start: Callable[[Any], Any] | None, stop: Callable[[Any], Any] | None) -> None:
+        self.value, self.start, self.stop = value, start, stop
+        self.started = False
+        self.holders = 0
+
+
+class Generation:
+    """Made of a Config; `site` is what it serves. Raises ConfigError if the plugins and the config do not fit."""
+
+    def __init__(self, host: App, config: Config, previous: Generation | None = None) -> None:
+        self.host = host
+        self.config = config
+        self._previous = previous
+        self._services: dict[str, tuple[str, object]] = {}
+        self._kept: dict[str, _Kept] = {}
+        self._tasks: set[Future[Any]] = set()
+        self._timers: dict[object, Timer] = {}
+        self._running = False
+        self._begun: list[Plugin] = []
+        self._held: list[_Kept] = []
+        self.plugins = [self._set_up(section) for section in config.plugins]
+        self._previous = None  # a chain of all configurations would never be freed
+        self.site = Site(self._build_router(), host.settings_of(config))
+
+    # -- setup -------------------------------------------------------------------------------------------------------
+
+    def _set_up(self, section: Section) -> Plugin:
+        name = section.name.partition(":")[2]
+        module = self._find(section, name)
+        setup = getattr(module, "setup", None)
+        if setup is None:
+            raise self.config.error(f"the module {module.__name__} has no setup(plugin, options)", section.name)
+        options = self.config.options(section, getattr(module, "Options", None))
+        plugin = Plugin(name, self, options)
+        try:
+            setup(plugin, options)
+        except ConfigError as error:
+            if error.file:
+                raise
+            raise self.config.error(error.message, section.name, error.key) from None
+        return plugin
+
+    def _find(self, section: Section, name: str) -> ModuleType:
+        """The plugin's module: the key `use`, else an entry point, else `plugins.NAME`."""
+        use = section.values.get("use")
+        if use:
+            return self._import(use, section, "use")
+        for point in entry_points(group="reactor.plugins", name=name):
+            return self._import(point.value.partition(":")[0], section, "")
+        return self._import(f"plugins.{name}", section, "")
+
+    def _import(self, module: str, section: Section, key: str) -> ModuleType:
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not (module + ".").startswith(error.name + "."):
+                raise  # the plugin is there; what it imports is not
+            raise self.config.error(f"there is no module {module}: no such plugin", section.name, key) from None
+
+    def _build_router(self) -> Router:
+        everywhere = [guard for plugin in self.plugins for guard in plugin.everywhere]
+
+        def fallback(handler: Handler) -> Route:
+            return Route((), "", self._wrap(handler), guard=_all_of(everywhere))
+
+        router = Router(fallback)
+        for plugin in self.plugins:
+            for spec in plugin.routes:
+                guards = [*everywhere, self._guard(plugin, spec.guard)] if spec.guard else everywhere
+                route = Route(
+                    spec.methods, spec.pattern, self._wrap(spec.handler), guard=_all_of(guards),
+                    guard_name=spec.guard or "", max_body=spec.max_body, owner=f"plugin {plugin.name}",
+                )  # fmt: skip
+                try:
+                    router.add(route)
+                except RouteError as error:
+                    raise self.config.error(str(error), f"plugin:{plugin.name}") from None
+        return router
+
+    def _guard(self, plugin: Plugin, name: str) -> Guard:
+        for other in self.plugins:
+            if name in other.guards:
+                return other.guards[name]
+        raise self.config.error(
+            f"a route asks for the guard {name!r}, which no plugin here declares", f"plugin:{plugin.name}"
+        )
+
+    def _wrap(self, handler: Handler) -> Handler:
+        """The handler inside all middleware; itself if there is none."""
+        layers = [layer for plugin in self.plugins for layer in plugin.middlewares]
+        if not layers:
+            return handler
+        inner = _as_async(handler)
+        for layer in reversed(layers):
+            inner = _layered(layer, inner)
+        return inner
+
+    # -- what Plugin asks for ----------------------------------------------------------------------------------------
+
+    def provide(self, owner: str, name: str, service: object) -> None:
+        if name in self._services:
+            raise ConfigError(f"the service {name!r} is already provided by plugin {self._services[name][0]}")
+        self._services[name] = (owner, service)
+
+    def service(self, asker: str, name: str) -> Any:
+        if name not in self._services:
+            raise self.config.error(f"wants the service {name!r}, which no plugin here provides", f"plugin:{asker}")
+        return self._services[name][1]
+
+    def keep(
+        self, key: str, factory: Callable[[], T], start: Callable[[T], Any] | None, stop: Callable[[T], Any] | None
+    ) -> T:
+        kept = self._kept.get(key)
+        if kept is None and self._previous is not None:
+            kept = self._previous._kept.get(key)
+        if kept is None:
+            kept = _Kept(factory(), start, stop)
+        self._kept[key] = kept
+        value: T = kept.value
+        return value
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
+        task = self.host.reactor.spawn(coroutine)
+        if not task.done:
+            self._tasks.add(task)
+        task.on_done(self._task_ended)
+        return task
+
+    def _task_ended(self, task: Future[Any]) -> None:
+        self._tasks.discard(task)
+        if task.error is not None and not isinstance(task.error, Cancelled):
+            self.host.log.error("a background task failed", task.error)
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Run the start hooks. If one fails, what was started is stopped again and the error goes on."""
+        try:
+            for kept in self._kept.values():
+                await self._hold(kept)
+            for plugin in self.plugins:
+                self._begun.append(plugin)
+                for hook in plugin.start_hooks:
+                    await _run(hook())
+        except BaseException:
+            await self.stop()
+            raise
+        self._running = True
+        for plugin in self.plugins:
+            for seconds, hook in plugin.timers:
+                self._schedule(object(), plugin, seconds, hook)
+
+    async def _hold(self, kept: _Kept) -> None:
+        if not kept.started and kept.start is not None:
+            await _run(kept.start(kept.value))
+        kept.started = True
+        kept.holders += 1
+        self._held.append(kept)
+
+    def _schedule(self, key: object, plugin: Plugin, seconds: float, hook: Hook) -> None:
+        if self._running:
+            self._timers[key] = self.host.reactor.call_later(seconds, self._tick, key, plugin, seconds, hook)
+
+    def _tick(self, key: object, plugin: Plugin, seconds: float, hook: Hook) -> None:
+        task = self.host.reactor.spawn(self._run_timer(plugin, hook))
+        task.on_done(lambda _: self._schedule(key, plugin, seconds, hook))
+        if not task.done:
+            self._tasks.add(task)
+            task.on_done(self._task_ended)
+
+    async def _run_timer(self, plugin: Plugin, hook: Hook) -> None:
+        try:
+            await _run(hook())
+        except Exception as error:
+            self.host.log.error(f"plugin {plugin.name}: a timer failed", error)
+
+    def pause(self) -> None:
+        """No timers any more: another generation has taken over, or the end has begun."""
+        self._running = False
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    async def stop(self) -> None:
+        """After the last request: end the tasks, run the stop hooks in reverse order, let go of what was kept. An
+        error in one is logged and stops none of the others.
+        """
+        self.pause()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            try:
+                await task
+            except (Exception, Cancelled):
+                pass  # logged by `_task_ended`
+        while self._begun:
+            plugin = self._begun.pop()
+            for hook in reversed(plugin.stop_hooks):
+                await self._run_stop(f"plugin {plugin.name}: a stop hook failed", hook)
+        while self._held:
+            await self._release(self._held.pop())
+
+    async def _release(self, kept: _Kept) -> None:
+        kept.holders -= 1
+        if not kept.holders and kept.stop is not None:
+            stop = kept.stop
+            await self._run_stop("stopping what was kept failed", lambda: stop(kept.value))
+
+    async def _run_stop(self, what: str, hook: Hook) -> None:
+        try:
+            await _run(hook())
+        except Exception as error:
+            self.host.log.error(what, error)
+
+
+async def _run(result: Awaitable[None] | None) -> None:
+    if result is not None:
+        await result
+
+
+def _all_of(guards: list[Guard]) -> Guard | None:
+    """One guard that asks each in turn."""
+    if len(guards) < 2:
+        return guards[0] if guards else None
+
+    def ask(request: Request) -> Any:
+        for number, guard in enumerate(guards):
+            verdict = guard(request)
+            if verdict is not None:
+                return verdict if isinstance(verdict, Response) else _ask_on(request, verdict, guards[number + 1 :])
+        return None
+
+    return ask
+
+
+async def _ask_on(request: Request, verdict: Any, rest: list[Guard]) -> Response | None:
+    refusal: Response | None = await verdict
+    for guard in rest:
+        if refusal is not None:
+            return refusal
+        answer = guard(request)
+        refusal = answer if answer is None or isinstance(answer, Response) else await answer
+    return refusal
+
+
+def _as_async(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """A handler as middleware calls it; a plain one still gets the whole body."""
+    wait_for_body = not is_async(handler)
+
+    async def call(request: Request) -> Response:
+        if wait_for_body:
+            await request.read()
+        answer = handler(request)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    return call
+
+
+def _layered(layer: Any, inner: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def call(request: Request) -> Response:
+        response: Response = await layer(request, inner)
+        return response
+
+    return call

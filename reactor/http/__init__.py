@@ -1,0 +1,1 @@
+"""HTTP on the reactor: where the sockets of `core` meet the events of `sansio`."""

@@ -1,0 +1,143 @@
+"""A body on its way from the connection to the code that reads it, with back-pressure.
+
+The connection feeds, a task takes. When more is waiting than the high-water mark the connection stops reading from
+its socket, and TCP carries that to the sender; so 1 GiB passes through 256 KiB.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from reactor.core.loop import Reactor
+from reactor.core.task import Future
+from reactor.errors import HTTPError, LocalProtocolError
+from reactor.sansio.headers import Headers
+
+HIGH_WATER = 256 * 1024
+LOW_WATER = 64 * 1024
+
+
+class Source(Protocol):
+    """What a body asks of its connection."""
+
+    reactor: Reactor
+
+    def body_wanted(self) -> None:
+        """Somebody reads: the first time, 100 Continue may go out."""
+
+    def pause_body(self) -> None: ...
+
+    def resume_body(self) -> None: ...
+
+
+class BodyStream:
+    """Read it once, either whole with `read` or piece by piece with `chunks`."""
+
+    __slots__ = ("_chunks", "_complete", "_error", "_expected", "_paused", "_size", "_source", "_taken", "_waiter",
+                 "limit", "trailers")  # fmt: skip
+
+    def __init__(self, source: Source, limit: int | None, expected: int = 0) -> None:
+        """`limit` in bytes bounds the whole body; None is no bound. `expected` is its length if that is known."""
+        self._source = source
+        self._expected = expected
+        self.limit = limit
+        self.trailers = Headers()
+        self._chunks: deque[bytes] = deque()
+        self._size = 0  # bytes waiting
+        self._taken = 0  # bytes that ever arrived
+        self._complete = False
+        self._error: BaseException | None = None
+        self._paused = False
+        self._waiter: Future[None] | None = None
+
+    # -- the connection's side ---------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Raises HTTPError 413 when the limit is passed; the reader gets the same."""
+        self._taken += len(data)
+        if self.limit is not None and self._taken > self.limit:
+            error = too_large(self.limit)
+            self.fail(error)
+            raise error
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size > HIGH_WATER and not self._paused:
+            self._paused = True
+            self._source.pause_body()
+        self._changed()
+
+    def finish(self, trailers: Headers) -> None:
+        self.trailers = trailers
+        self._complete = True
+        self._changed()
+
+    def fail(self, error: BaseException) -> None:
+        """The rest will not come; what waits is dropped and the reader gets `error`."""
+        if not self._complete and self._error is None:
+            self._error = error
+            self._chunks.clear()
+            self._size = 0
+            self._changed()
+
+    def _changed(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.set_result(None)
+
+    # -- the reader's side -------------------------------------------------------------------------------------------
+
+    @property
+    def left(self) -> int:
+        """How much has not arrived yet, as far as that is known."""
+        return max(0, self._expected - self._taken)
+
+    @property
+    def failed(self) -> BaseException | None:
+        return self._error
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The pieces as they arrive, none empty. Raises what broke the body off."""
+        while (piece := await self._next()) is not None:
+            yield piece
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """The whole body. HTTPError 413 if it is longer than `limit` or the route's limit."""
+        pieces = []
+        size = 0
+        while (piece := await self._next()) is not None:
+            size += len(piece)
+            if limit is not None and size > limit:
+                raise too_large(limit)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def _next(self) -> bytes | None:
+        if not self._chunks and not self._complete and self._error is None:
+            self._source.body_wanted()
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self._complete:
+                return None
+            if self._waiter is not None:
+                raise LocalProtocolError("two tasks read one body")
+            self._waiter = Future(self._source.reactor)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        piece = self._chunks.popleft()
+        self._size -= len(piece)
+        self._resume()
+        return piece
+
+    def _resume(self) -> None:
+        if self._paused and self._size < LOW_WATER:
+            self._paused = False
+            self._source.resume_body()
+
+
+def too_large(limit: int) -> HTTPError:
+    return HTTPError(413, f"the body is larger than the {limit} bytes allowed here")

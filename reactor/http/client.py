@@ -1,0 +1,217 @@
+"""The HTTP client: ask a URL, reuse connections, give up in time.
+
+    answer = await client.request("POST", "http://127.0.0.1:8000/login", form={"username": "a", "password": "b"})
+    answer.status, answer.headers, answer.body
+
+    async with client.stream("GET", url) as answer:
+        async for piece in answer.chunks(): ...
+
+Connections are pooled by origin and bounded: over the bound a request waits for its turn, within its own deadline. A
+kept connection that turns out to be dead before a byte of the answer came is replaced once, for methods that may be
+repeated (RFC 9110 9.2.2); the others report it.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from reactor.core.dial import Names, dial
+from reactor.core.listener import Address
+from reactor.core.loop import Reactor
+from reactor.core.task import Future, timeout
+from reactor.core.timers import Timer
+from reactor.errors import ConnectionLost
+from reactor.http.body import BodyStream
+from reactor.http.message import JSON, Pairs
+from reactor.http.outgoing import OutgoingConnection
+from reactor.sansio.forms import FORM_TYPE
+from reactor.sansio.head import CHUNKED, RequestHead, ResponseHead
+from reactor.sansio.headers import Headers
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+# What `request` reads into memory at the most, unless told otherwise.
+MAX_BODY = 16 * 1024 * 1024
+
+
+class ClientResponse:
+    """`body` is there after `request`; after `stream` iterate `chunks()` or await `read()`."""
+
+    def __init__(self, head: ResponseHead, stream: BodyStream) -> None:
+        self.status = head.status
+        self.headers = head.headers
+        self.body = b""
+        self._stream = stream
+
+    def json(self) -> Any:
+        """The body as JSON; ValueError if it is none."""
+        return json_module.loads(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def trailers(self) -> Headers:
+        return self._stream.trailers
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self._stream.chunks()
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """The whole body; HTTPError 413 over `limit` bytes."""
+        return await self._stream.read(limit)
+
+
+class Client:
+    """`per_origin` connections to one host and port at the most, each kept for `idle` seconds without use."""
+
+    def __init__(self, reactor: Reactor, names: Names, *, per_origin: int = 32, idle: float = 10.0) -> None:
+        self._reactor = reactor
+        self._names = names
+        self._per_origin = per_origin
+        self._idle = idle
+        self._origins: dict[Address, _Origin] = {}
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Pairs = (),
+        body: bytes | AsyncIterable[bytes] = b"",
+        form: Mapping[str, str] | None = None,
+        json: Any = None,
+        timeout: float = 30.0,
+        limit: int = MAX_BODY,
+    ) -> ClientResponse:
+        """Ask, and read the whole answer, within `timeout` seconds. TimeoutError, DialError, ConnectionLost,
+        RemoteProtocolError (an answer that is none), HTTPError 413 (a body over `limit`).
+        """
+        async with _timeout(timeout), self.stream(
+            method, url, headers=headers, body=body, form=form, json=json, timeout=timeout
+        ) as answer:
+            answer.body = await answer.read(limit)
+            return answer
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Pairs = (),
+        body: bytes | AsyncIterable[bytes] = b"",
+        form: Mapping[str, str] | None = None,
+        json: Any = None,
+        timeout: float = 30.0,
+    ) -> AsyncIterator[ClientResponse]:
+        """Ask; the block begins when the head of the answer is there, within `timeout` seconds. A body that is not
+        read to its end costs the connection, nothing else.
+        """
+        pairs = list(headers)
+        if form is not None:
+            body, pairs = urlencode(form).encode(), [("Content-Type", FORM_TYPE), *pairs]
+        elif json is not None:
+            body, pairs = json_module.dumps(json).encode(), [("Content-Type", JSON), *pairs]
+        address, target, host = split_url(url)
+        length = len(body) if isinstance(body, bytes) else CHUNKED
+        head = RequestHead(method, target, Headers([("Host", host), *pairs]), length=length)
+        origin = self._origins.setdefault(address, _Origin())
+        async with _timeout(timeout):
+            connection, response, stream = await self._ask(origin, address, head, body)
+        try:
+            yield ClientResponse(response, stream)
+        finally:
+            if not connection.is_idle:
+                connection.abort()
+
+    async def _ask(
+        self, origin: _Origin, address: Address, head: RequestHead, body: bytes | AsyncIterable[bytes]
+    ) -> tuple[OutgoingConnection, ResponseHead, BodyStream]:
+        while True:
+            connection = await self._connection(origin, address)
+            kept = connection.used > 0
+            try:
+                return (connection, *await connection.ask(head, body))
+            except ConnectionLost:
+                again = kept and not connection.answered and isinstance(body, bytes) and head.method in IDEMPOTENT
+                if not again:
+                    raise
+
+    # -- the pool ----------------------------------------------------------------------------------------------------
+
+    async def _connection(self, origin: _Origin, address: Address) -> OutgoingConnection:
+        """An idle connection, or a new one, or the next that becomes free."""
+        while True:
+            while origin.idle:
+                connection, timer = origin.idle.pop()  # the freshest: the others may idle out
+                timer.cancel()
+                if connection.is_idle:
+                    return connection
+            if origin.open < self._per_origin:
+                return await self._dial(origin, address)
+            turn: Future[None] = Future(self._reactor)
+            origin.waiting.append(turn)
+            await turn
+
+    async def _dial(self, origin: _Origin, address: Address) -> OutgoingConnection:
+        origin.open += 1
+        try:
+            return await dial(
+                self._reactor, self._names, address,
+                lambda: OutgoingConnection(self._reactor, lambda connection: self._freed(origin, connection)),
+            )  # fmt: skip
+        except BaseException:
+            origin.open -= 1
+            origin.wake()
+            raise
+
+    def _freed(self, origin: _Origin, connection: OutgoingConnection) -> None:
+        if connection.is_idle:
+            timer = self._reactor.call_later(self._idle, connection.abort)
+            origin.idle.append((connection, timer))
+        elif connection.is_lost:
+            origin.open -= 1
+        origin.wake()
+
+    def close(self) -> None:
+        """Drop the idle connections; those in use end with their request."""
+        for origin in self._origins.values():
+            for connection, timer in origin.idle:
+                timer.cancel()
+                connection.abort()
+            origin.idle.clear()
+
+
+class _Origin:
+    """The connections to one address."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.idle: list[tuple[OutgoingConnection, Timer]] = []
+        self.waiting: deque[Future[None]] = deque()
+
+    def wake(self) -> None:
+        while self.waiting:
+            turn = self.waiting.popleft()
+            if not turn.done and turn.is_awaited:
+                turn.set_result(None)
+                return
+
+
+_timeout = timeout
+
+
+def split_url(url: str) -> tuple[Address, str, str]:
+    """`http://host:port/path?query` -> address, target, Host field. ValueError for any other kind of URL."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError(f"{url!r} is not an http:// URL")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Address(parts.hostname, parts.port or 80), target, parts.netloc.rpartition("@")[2]
+

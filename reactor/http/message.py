@@ -1,0 +1,228 @@
+"""Request and Response: what a handler is given and what it gives back.
+
+From here upward text is `str`; bodies stay `bytes`. A Response is immutable once made, checked when it is made (a
+header with a line break in it raises here, at the handler's own line) and may be returned any number of times.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import IO, Any, NamedTuple, TypeAlias
+
+from reactor.errors import HTTPError, LocalProtocolError
+from reactor.http.body import BodyStream
+from reactor.sansio.forms import FORM_TYPE, parse_form
+from reactor.sansio.head import RequestHead, ResponseHead
+from reactor.sansio.headers import Headers
+
+TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+JSON = "application/json"
+
+
+class Request:
+    """One request. `head` is the parsed head itself: immutable, and shared by equal requests.
+
+    * `method`, `path` (normal form, see `sansio.target`), `params` (what the route's pattern captured, decoded)
+    * `client`: the address the request came from, as text without a port
+    * `user`: who it is from; None until a guard has said so
+    * `body`: the whole body, for plain handlers; `async` handlers call `await request.read()` or iterate `chunks()`
+    """
+
+    __slots__ = ("_body", "client", "head", "method", "params", "path", "secure", "stream", "user")
+
+    def __init__(
+        self,
+        head: RequestHead,
+        client: str,
+        params: Mapping[str, str],
+        stream: BodyStream | None = None,
+        secure: bool = False,
+    ) -> None:
+        self.head = head
+        self.method = head.method
+        self.path = head.path
+        self.params = params
+        self.client = client
+        self.secure = secure
+        self.stream = stream
+        self.user: str | None = None
+        self._body: bytes | None = b"" if stream is None else None
+
+    @property
+    def headers(self) -> Headers:
+        return self.head.headers
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        return self.head.cookies
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query string as name -> first value, decoded."""
+        return self.head.query_form
+
+    @property
+    def body(self) -> bytes:
+        """The whole body. An `async` handler must have awaited `read()` first (else LocalProtocolError)."""
+        if self._body is None:
+            raise LocalProtocolError("the body is not there yet: `await request.read()` first")
+        return self._body
+
+    @body.setter
+    def body(self, data: bytes) -> None:
+        self._body = data
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """The whole body, awaited; HTTPError 413 over `limit`. May be called again."""
+        if self._body is None:
+            assert self.stream is not None
+            self._body = await self.stream.read(limit)
+        return self._body
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body piece by piece, with back-pressure: the client sends no faster than this is read."""
+        if self._body is not None:
+            if self._body:
+                yield self._body
+        else:
+            assert self.stream is not None
+            async for piece in self.stream.chunks():
+                yield piece
+
+    def form(self) -> dict[str, str]:
+        """The body as a form, name -> first value; {} if its Content-Type says that it is none."""
+        kind = self.headers.get("content-type").partition(";")[0].strip().lower()
+        if kind and kind != FORM_TYPE:
+            return {}
+        return parse_form(self.body.decode("utf-8", "replace"))
+
+    def json(self) -> Any:
+        """The body as JSON, whatever its Content-Type; HTTPError 400 if it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise HTTPError(400, f"the body is not JSON: {error}") from None
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.head.target} from {self.client}>"
+
+
+class FilePart(NamedTuple):
+    """`size` bytes of an open file from `offset`; sent with `sendfile` and closed when done or given up."""
+
+    file: IO[bytes]
+    offset: int
+    size: int
+
+
+Pairs: TypeAlias = Iterable[tuple[str, str]]
+
+
+class Response:
+    """`Response("text")`, `Response(data, content_type="image/png")`, and the constructors below.
+
+    Content-Length, Transfer-Encoding, Connection and Date are added by the server. Raises LocalProtocolError for
+    headers that must not be sent.
+    """
+
+    __slots__ = ("body", "file", "head", "stream")
+
+    def __init__(
+        self, body: bytes | str = b"", status: int = 200, headers: Pairs = (), *, content_type: str | None = None
+    ) -> None:
+        """A `str` body goes out as UTF-8, as text/plain unless `content_type` says otherwise."""
+        if isinstance(body, str):
+            body = body.encode()
+            content_type = content_type or TEXT
+        self.body = body
+        self.file: FilePart | None = None
+        self.stream: AsyncIterable[bytes] | None = None
+        self._set_head(status, headers, content_type, len(body))
+
+    def _set_head(self, status: int, headers: Pairs, content_type: str | None, length: int | None) -> None:
+        if not 200 <= status <= 599:
+            raise LocalProtocolError(f"{status} is not the status of a final response")
+        pairs = [("Content-Type", content_type), *headers] if content_type else list(headers)
+        for name, _ in pairs:
+            if name.lower() in ("connection", "date"):
+                raise LocalProtocolError(f"header {name} is set by the server")
+        self.head = ResponseHead(status, Headers(pairs), length=length)
+        self.head.encoded  # noqa: B018 - checks every field now, in the handler's own frame
+
+    @property
+    def status(self) -> int:
+        return self.head.status
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the whole body is there, in `body`."""
+        return self.stream is None and self.file is None
+
+    @property
+    def headers(self) -> Headers:
+        return self.head.headers
+
+    @classmethod
+    def html(cls, body: str, status: int = 200, headers: Pairs = ()) -> Response:
+        return cls(body, status, headers, content_type=HTML)
+
+    @classmethod
+    def json(cls, value: object, status: int = 200, headers: Pairs = ()) -> Response:
+        return cls(json.dumps(value, ensure_ascii=False).encode(), status, headers, content_type=JSON)
+
+    @classmethod
+    def redirect(cls, location: str, status: int = 303, headers: Pairs = ()) -> Response:
+        """`location` must be ASCII already (percent-encoded)."""
+        return cls(b"", status, [("Location", location), *headers])
+
+    @classmethod
+    def streaming(
+        cls,
+        chunks: AsyncIterable[bytes],
+        status: int = 200,
+        headers: Pairs = (),
+        *,
+        content_type: str | None = None,
+        length: int | None = None,
+    ) -> Response:
+        """A body made while it is sent, no faster than the client reads. Without `length` it goes out in chunks. If
+        the client leaves, `chunks` is closed: its `finally` runs.
+        """
+        response = cls.__new__(cls)
+        response.body, response.file, response.stream = b"", None, chunks
+        response._set_head(status, headers, content_type, length)
+        return response
+
+    @classmethod
+    def sending(
+        cls, part: FilePart, status: int = 200, headers: Pairs = (), *, content_type: str | None = None
+    ) -> Response:
+        """Part of an open file, by `sendfile`. The response owns the file now and closes it; return it only once."""
+        response = cls.__new__(cls)
+        response.body, response.file, response.stream = b"", part, None
+        response._set_head(status, headers, content_type, part.size)
+        return response
+
+    @classmethod
+    def empty(cls, status: int = 204, headers: Pairs = (), *, length: int | None = None) -> Response:
+        """No body. `length` is what a 304 says the body would have had."""
+        response = cls(b"", status, headers)
+        response.head.length = length if status == 304 else 0
+        return response
+
+    def with_headers(self, *pairs: tuple[str, str]) -> Response:
+        """The same response with these lines added; the original is unchanged."""
+        response = Response.__new__(type(self))
+        response.body, response.file, response.stream = self.body, self.file, self.stream
+        response._set_head(self.status, [*self.headers, *pairs], None, self.head.length)
+        return response
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}>"
+
+
+Handler: TypeAlias = Callable[[Request], Response | Awaitable[Response]]
+Guard: TypeAlias = Callable[[Request], Response | Awaitable[Response | None] | None]
+Middleware: TypeAlias = Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]

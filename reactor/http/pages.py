@@ -1,0 +1,41 @@
+"""The answer to an error, in the form the client asked for: a page for a browser, JSON for a program, else a line."""
+
+from __future__ import annotations
+
+import html
+
+from reactor.errors import HTTPError
+from reactor.http.message import Response
+from reactor.sansio.head import REASONS, RequestHead
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{status} {reason}</title>
+<link rel="stylesheet" href="/assets/style.css">
+</head>
+<body>
+<main>
+<h1>{reason}</h1>
+<p>{message}</p>
+<p class="status">{status}</p>
+</main>
+</body>
+</html>
+"""
+
+
+def error_response(error: HTTPError, head: RequestHead | None) -> Response:
+    """`head` is None where the request could not be read at all."""
+    reason = REASONS.get(error.status, "Error")
+    message = error.message or reason
+    accept = head.headers.get("accept").lower() if head is not None else ""
+    if "text/html" in accept:
+        page = _PAGE.format(status=error.status, reason=reason, message=html.escape(message[:1].upper() + message[1:]))
+        return Response.html(page, error.status, error.headers)
+    if "json" in accept:
+        body = {"status": "error", "error": {"code": reason.lower().replace(" ", "_"), "message": message}}
+        return Response.json(body, error.status, error.headers)
+    return Response(f"{error.status} {reason}: {message}\n", error.status, error.headers)

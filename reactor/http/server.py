@@ -1,0 +1,182 @@
+"""The HTTP server: listeners, the connections they made, and what is common to all of these.
+
+What is served is a `Site`: a routing table with the guards and handlers of one generation of the configuration.
+`server.site = other` is a reload: connections stay, each request uses the site it began with, and a site that was
+replaced says when its last request has ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+from reactor.core.listener import Address, Listener
+from reactor.core.loop import Reactor
+from reactor.core.task import Future
+from reactor.core.timers import Timer
+from reactor.core.transport import Transport
+from reactor.http.connection import ServerConnection
+from reactor.http.router import Router
+from reactor.sansio.head import HeadMemo, Limits, RequestHead
+
+if TYPE_CHECKING:
+    import socket
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Bounds for every client, in bytes and seconds. Why these numbers: docs/configuration.md."""
+
+    max_line: int = 8 * 1024
+    max_head: int = 32 * 1024
+    max_fields: int = 100
+    max_body: int = 1024 * 1024  # 0: no limit
+    head_timeout: float = 10.0
+    body_timeout: float = 30.0
+    body_rate: int = 500  # bytes a second, asked for after `body_grace`
+    body_grace: float = 10.0
+    write_timeout: float = 30.0
+    keep_alive: float = 15.0
+    pipeline: int = 32
+    max_connections: int = 0  # 0: from the descriptors the system allows
+    backlog: int = 1024
+    drain: float = 30.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            least = 1 if field.name in ("pipeline", "backlog", "max_line", "max_head", "max_fields") else 0
+            if getattr(self, field.name) < least:
+                raise ValueError(f"`{field.name}` must be at least {least}")
+
+
+class Site:
+    """One generation as the connections see it. `active` counts requests that have begun to wait."""
+
+    __slots__ = ("_on_idle", "active", "router", "settings")
+
+    def __init__(self, router: Router, settings: Settings) -> None:
+        self.router = router
+        self.settings = settings
+        self.active = 0
+        self._on_idle: Callable[[], object] | None = None
+
+    def leave(self) -> None:
+        self.active -= 1
+        if not self.active and self._on_idle is not None:
+            self._on_idle()
+
+    def retire(self, on_idle: Callable[[], object]) -> None:
+        """Call `on_idle` when the last active request has ended, at once if there is none."""
+        self._on_idle = on_idle
+        if not self.active:
+            on_idle()
+
+
+AccessHook = Callable[[RequestHead, str, int, int], object]
+
+
+class HTTPServer:
+    """`on_access(head, client, status, size)` is called for each answer; None costs nothing."""
+
+    # At the connection limit so many idle ones are closed at once, so that the search for them is amortised.
+    EVICT = 32
+    REFUSAL = (
+        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+
+    def __init__(self, reactor: Reactor, site: Site, *, wall_clock: Callable[[], float] = time.time) -> None:
+        self.reactor = reactor
+        self.connections: dict[ServerConnection, None] = {}  # in the order they came
+        self.listeners: dict[Address, Listener] = {}
+        self.draining = False
+        self.requests = 0
+        self.on_access: AccessHook | None = None
+        self.on_error: Callable[[BaseException, str], object] = reactor.unhandled
+        self.on_trouble: Callable[[str], object] = lambda text: None
+        self._wall_clock = wall_clock
+        self._drained: Future[None] | None = None
+        self._drain_timer: Timer | None = None
+        self.date = b""
+        self.date_until = -1.0
+        self._max_connections = 1
+        self.site = site
+
+    @property
+    def site(self) -> Site:
+        return self._site
+
+    @site.setter
+    def site(self, site: Site) -> None:
+        self._site = site
+        settings = self.settings = site.settings
+        self.memo = HeadMemo(Limits(line=settings.max_line, head=settings.max_head, fields=settings.max_fields))
+        self._max_connections = settings.max_connections
+
+    def refresh_date(self) -> None:
+        """Build the Date line of this second (RFC 9110 6.6.1)."""
+        now = self._wall_clock()
+        self.date = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
+        self.date_until = self.reactor.now + 1.0 - now % 1.0
+
+    # -- connections -------------------------------------------------------------------------------------------------
+
+    def listen(self, address: Address, sock: socket.socket) -> Listener:
+        """Serve a bound socket, under the address that it was asked for."""
+        listener = Listener(
+            self.reactor, sock, self._accepted, has_room=self._has_room, refusal=self.REFUSAL,
+            on_trouble=self.on_trouble,
+        )  # fmt: skip
+        listener.start(self.settings.backlog)
+        self.listeners[address] = listener
+        return listener
+
+    def unlisten(self, address: Address) -> None:
+        self.listeners.pop(address).close()
+
+    def _accepted(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+        Transport(self.reactor, sock, peer, self.new_connection())
+
+    def new_connection(self) -> ServerConnection:
+        return ServerConnection(self)
+
+    def _has_room(self) -> bool:
+        if not self._max_connections or len(self.connections) < self._max_connections:
+            return True
+        idle = [connection for connection in self.connections if connection.is_idle][: self.EVICT]
+        for connection in idle:
+            connection.close_idle()
+        return bool(idle)
+
+    def opened(self, connection: ServerConnection) -> None:
+        self.connections[connection] = None
+
+    def closed(self, connection: ServerConnection) -> None:
+        self.connections.pop(connection, None)
+        if self._drained is not None and not self.connections:
+            self._drained.set_result(None)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def close(self) -> Future[Any]:
+        """Stop accepting, end idle connections, let requests finish, and after `drain` seconds cut the rest. The
+        future is done when no connection is left.
+        """
+        self.draining = True
+        for address in list(self.listeners):
+            self.unlisten(address)
+        self._drained = self.reactor.future()
+        for connection in list(self.connections):
+            if connection.is_idle:
+                connection.close_idle()
+        self._drain_timer = self.reactor.call_later(self.settings.drain, self.abort)
+        if not self.connections:
+            self._drained.set_result(None)
+        return self._drained
+
+    def abort(self) -> None:
+        """Cut every connection now."""
+        for connection in list(self.connections):
+            connection.abort()

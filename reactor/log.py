@@ -1,0 +1,160 @@
+"""What the program says: log lines to standard error, owed lines to standard output, the access log to its file.
+
+Writing may block (a stopped terminal, a full pipe, a slow disk), so lines are handed in batches to a thread of their
+own; the loop never waits for a reader of its output. The queue is bounded: over it lines are counted instead of kept,
+and the count is said. Everything from outside is escaped: a log line is one line, whatever a client sends.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from reactor.errors import StartError
+from reactor.sansio.head import RequestHead
+
+MOST_WAITING = 10_000
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160))}
+# Line and paragraph separators, and what turns the direction of text around (Trojan Source, CVE-2021-42574).
+_ESCAPES.update({code: f"\\u{code:04x}" for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))})
+
+_ACCESS_ESCAPES = {**_ESCAPES, ord('"'): "\\x22", ord("\\"): "\\x5c"}
+
+
+def escape(text: str) -> str:
+    """Control characters made visible, so that nobody's text moves a cursor or fakes a line."""
+    return text.translate(_ESCAPES)
+
+
+class Writer:
+    """A thread that writes lines to streams, and closes a stream for which it gets None."""
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[IO[str], str | None]] = []
+        self._dropped = 0
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def write(self, stream: IO[str], line: str | None) -> None:
+        with self._changed:
+            if len(self._lines) >= MOST_WAITING:
+                self._dropped += 1
+                return
+            self._lines.append((stream, line))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="log", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._lines and not self._closing:
+                    self._changed.wait()
+                lines, self._lines = self._lines, []
+                dropped, self._dropped = self._dropped, 0
+                if not lines:
+                    return
+            if dropped:
+                lines.append((sys.stderr, f"{dropped} log lines were dropped: nobody reads fast enough"))
+            _write_all(lines)
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Write what waits and end the thread; give up on a reader that does not read."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+
+def _write_all(lines: list[tuple[IO[str], str | None]]) -> None:
+    """One write for each run of lines to one stream."""
+    start = 0
+    while start < len(lines):
+        stream = lines[start][0]
+        end = start
+        while end < len(lines) and lines[end][0] is stream:
+            end += 1
+        try:
+            stream.write("".join(line + "\n" for _, line in lines[start:end] if line is not None))
+            stream.flush()
+            if lines[end - 1][1] is None:
+                stream.close()
+        except (OSError, ValueError):
+            pass  # nobody reads any more (a closed pipe), or the disk is full: no place is left to say so
+        start = end
+
+
+class Log:
+    """`write(stream, line)` may be given by tests; by default a Writer thread takes the lines."""
+
+    def __init__(self, write: Callable[[IO[str], str | None], object] | None = None) -> None:
+        self._writer = Writer() if write is None else None
+        self._write = write or self._writer.write  # type: ignore[union-attr]
+        self._access: IO[str] | None = None
+        self._access_time = ("", 0)
+
+    def say(self, text: str) -> None:
+        """A line that people and scripts wait for: standard output, as it is."""
+        self._write(sys.stdout, text)
+
+    def info(self, text: str) -> None:
+        self._line("info", text)
+
+    def warning(self, text: str) -> None:
+        self._line("warning", text)
+
+    def error(self, text: str, exc: BaseException | None = None) -> None:
+        """With `exc`, its traceback follows the line."""
+        self._line("error", text)
+        if exc is not None:
+            for part in traceback.format_exception(exc):
+                for line in part.rstrip().splitlines():
+                    self._write(sys.stderr, "    " + escape(line))
+
+    def _line(self, level: str, text: str) -> None:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        self._write(sys.stderr, f"{stamp} {level}: {escape(text)}")
+
+    def open_access(self, where: str, directory: Path) -> bool:
+        """Begin an access log: "off", "-" for standard error, or a file. True if there is one."""
+        self.close_access()
+        if where == "off":
+            return False
+        try:
+            self._access = sys.stderr if where == "-" else open(directory / where, "a", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise StartError(f"cannot write the access log {where}: {error.strerror}") from None
+        return True
+
+    def access(self, head: RequestHead, client: str, status: int, size: int) -> None:
+        """One line in the combined format."""
+        if self._access is None:
+            return
+        now = int(time.time())
+        if now != self._access_time[1]:
+            self._access_time = (time.strftime("[%d/%b/%Y:%H:%M:%S %z]", time.localtime(now)), now)
+        index = head.headers.index
+        target, referer, agent = (
+            text.translate(_ACCESS_ESCAPES)
+            for text in (head.target, index.get("referer", "-"), index.get("user-agent", "-"))
+        )
+        request = f'{self._access_time[0]} "{head.method} {target} HTTP/{head.version / 10}"'
+        self._write(self._access, f'{client} - - {request} {status} {size} "{referer}" "{agent}"')
+
+    def close_access(self) -> None:
+        access, self._access = self._access, None
+        if access is not None and access is not sys.stderr:
+            self._write(access, None)
+
+    def close(self) -> None:
+        self.close_access()
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,65 @@
+"""What has arrived and is not yet parsed, without copying what arrives whole.
+
+The common case is one `recv` that holds exactly what the parser wants next: then the very bytes object goes through
+untouched. Only when a message arrives in pieces does a bytearray collect it (amortised appends, no quadratic joins).
+"""
+
+from __future__ import annotations
+
+
+class ReceiveBuffer:
+    __slots__ = ("_data", "_pos")
+
+    def __init__(self) -> None:
+        self._data: bytes | bytearray = b""
+        self._pos = 0
+
+    def __len__(self) -> int:
+        return len(self._data) - self._pos
+
+    def feed(self, data: bytes) -> None:
+        if self._pos == len(self._data):
+            self._data, self._pos = data, 0
+        elif isinstance(self._data, bytearray):
+            self._data += data
+        else:
+            self._data = bytearray(memoryview(self._data)[self._pos :])
+            self._data += data
+            self._pos = 0
+
+    def whole(self) -> bytes | None:
+        """All of it as the one bytes object it arrived as, or None if it came in pieces or is partly consumed."""
+        data = self._data
+        return data if self._pos == 0 and isinstance(data, bytes) else None
+
+    def clear(self) -> None:
+        self._data, self._pos = b"", 0
+
+    def find(self, what: bytes, start: int = 0, stop: int | None = None) -> int:
+        """Offset of `what` from the first unread byte, or -1; the search stays within `start` and `stop`."""
+        pos = self._pos
+        end = len(self._data) if stop is None else pos + stop
+        found = self._data.find(what, pos + start, end)
+        return found - pos if found >= 0 else -1
+
+    def peek(self, size: int) -> bytes:
+        """Up to `size` bytes, not consumed."""
+        return bytes(self._data[self._pos : self._pos + size])
+
+    def take(self, size: int) -> bytes:
+        """Up to `size` bytes, consumed."""
+        data, pos = self._data, self._pos
+        if pos == 0 and len(data) <= size:
+            self.clear()
+            return data if isinstance(data, bytes) else bytes(data)
+        piece = bytes(data[pos : pos + size])
+        self.skip(len(piece))
+        return piece
+
+    def skip(self, size: int) -> None:
+        self._pos += size
+        if self._pos >= len(self._data):
+            self.clear()
+        elif self._pos > 65_536 and isinstance(self._data, bytearray):
+            del self._data[: self._pos]
+            self._pos = 0

@@ -1,0 +1,446 @@
+"""HTTP/1.1 as a state table: bytes in, events out, for either role.
+
+    conn = Connection(SERVER)
+    conn.receive_data(b"GET / HTTP/1.1\\r\\nHost: example.org\\r\\n\\r\\n")
+    conn.next_event()                           # RequestHead; its length is 0, so it is its own End
+    conn.send(ResponseHead(200, Headers(), length=2)) + conn.send(Data(b"hi")) + conn.send(End())
+
+Each side of a connection has a state of its own, moved by what that side sends. `TABLE` is the whole protocol; the
+code below only finds the events and encodes them. When both sides are DONE and both want to stay, the next cycle
+begins; until then, what a client has pipelined waits in the buffer and `next_event` says PAUSED.
+
+    client   IDLE --RequestHead--> BODY --Data--> BODY --End--> DONE
+    server   IDLE --Interim--> IDLE --ResponseHead--> BODY --Data--> BODY --End--> DONE
+
+A received head with `length == 0` makes both moves at once, and no End follows it: most requests have no body, and
+an event that says nothing costs as much as one that does.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, TypeAlias
+
+from reactor.errors import LocalProtocolError, RemoteProtocolError
+from reactor.sansio.buffer import ReceiveBuffer
+from reactor.sansio.framing import BodyReader, Data, End, body_reader
+from reactor.sansio.head import (
+    CHUNKED,
+    UNTIL_CLOSE,
+    HeadMemo,
+    Limits,
+    RequestHead,
+    ResponseHead,
+    parse_response_head,
+)
+from reactor.sansio.headers import Headers, encode_fields
+
+
+class Role(Enum):
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class State(Enum):
+    IDLE = "idle"
+    BODY = "body"
+    DONE = "done"
+    CLOSED = "closed"  # this side sends nothing any more
+    SWITCHED = "switched"  # another protocol has taken over
+    ERROR = "error"  # this side broke the protocol; nothing it sends is looked at
+
+
+class Signal(Enum):
+    NEED_DATA = "need data"  # feed more bytes
+    PAUSED = "paused"  # answer first: the peer's message is complete, what follows it waits
+    CLOSED = "closed"  # the peer has ended its side, properly
+
+
+CLIENT: Final = Role.CLIENT
+SERVER: Final = Role.SERVER
+IDLE: Final = State.IDLE
+BODY: Final = State.BODY
+DONE: Final = State.DONE
+CLOSED: Final = State.CLOSED
+SWITCHED: Final = State.SWITCHED
+ERROR: Final = State.ERROR
+NEED_DATA: Final = Signal.NEED_DATA
+PAUSED: Final = Signal.PAUSED
+
+
+class Interim(ResponseHead):
+    """A 1xx answer: any number of them may come before the real one (RFC 9110 15.2)."""
+
+    __slots__ = ()
+
+
+class Close:
+    """The end of what one side sends; the other side may still be sending."""
+
+    __slots__ = ()
+
+
+class Switch:
+    """101 was sent and another protocol takes over (RFC 9110 7.8)."""
+
+    __slots__ = ()
+
+
+Event: TypeAlias = RequestHead | ResponseHead | Data | End
+Received: TypeAlias = Event | Signal
+
+# The protocol. A move that is not here is an error: ours is a LocalProtocolError, theirs a RemoteProtocolError.
+TABLE: dict[Role, dict[State, dict[type, State]]] = {
+    CLIENT: {
+        IDLE: {RequestHead: BODY, Close: CLOSED},
+        BODY: {Data: BODY, End: DONE},
+        DONE: {Switch: SWITCHED, Close: CLOSED},
+        CLOSED: {Close: CLOSED},
+        SWITCHED: {},
+        ERROR: {Close: CLOSED},
+    },
+    SERVER: {
+        IDLE: {Interim: IDLE, ResponseHead: BODY, Switch: SWITCHED, Close: CLOSED},
+        BODY: {Data: BODY, End: DONE},
+        DONE: {Close: CLOSED},
+        CLOSED: {Close: CLOSED},
+        SWITCHED: {},
+        ERROR: {Close: CLOSED},
+    },
+}
+
+_UNBOUNDED: Final = -3  # what we send is chunked or ends with the connection: no count to keep
+
+
+class Connection:
+    """One HTTP/1.x connection, in one role. Holds no socket: give it what arrives, send what it returns.
+
+    Raises `RemoteProtocolError(status)` from `next_event` when the peer broke the protocol (again at every later
+    call: nothing behind an error is ever parsed) and `LocalProtocolError` from `send` when we would; a failed `send`
+    changes nothing.
+    """
+
+    __slots__ = ("_buffer", "_eof", "_error", "_head", "_limits", "_line_end", "_memo", "_method", "_our_left",
+                 "_reader", "_role", "_scanned", "_skipped_blank", "keep_alive", "ours", "theirs")  # fmt: skip
+
+    def __init__(self, role: Role, limits: Limits | None = None, memo: HeadMemo | None = None) -> None:
+        """`memo` may be shared by all connections of a server; it brings its limits."""
+        self._role = role
+        self._memo = memo or HeadMemo(limits or Limits(), entries=0)
+        self._limits = self._memo.limits
+        self._buffer = ReceiveBuffer()
+        self._eof = False
+        self._error: tuple[str, int] | None = None  # words and status; the exception itself would hold us by its frames
+        self.ours = IDLE
+        self.theirs = IDLE
+        self._begin()
+
+    def _begin(self) -> None:
+        """What holds for one cycle of request and response."""
+        self.keep_alive = True
+        self._head: RequestHead | None = None  # the request of this cycle, whoever sent it
+        self._method = ""
+        self._reader: BodyReader | None = None
+        self._our_left = 0
+        self._scanned = 0  # bytes of an incomplete head already searched for its end
+        self._skipped_blank = False
+        self._line_end = -1  # of an incomplete head
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that have arrived and wait to be parsed."""
+        return len(self._buffer)
+
+    # -- receiving ---------------------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the peer. Nothing is parsed before `next_event`, and nothing is kept that never will be."""
+        if self.theirs is not ERROR and self.theirs is not CLOSED:
+            self._buffer.feed(data)
+
+    def receive_eof(self) -> None:
+        """The peer will send nothing more (it may still be reading)."""
+        self._eof = True
+
+    def next_event(self) -> Received:
+        """The next event of the peer, or a Signal that says why there is none."""
+        if self._error is not None:
+            raise RemoteProtocolError(*self._error)
+        theirs = self.theirs
+        try:
+            if theirs is IDLE:
+                return self._next_head()
+            if theirs is BODY:
+                return self._next_body()
+        except RemoteProtocolError as error:
+            if self._role is CLIENT:  # a server's fault, whatever it was, is one status to whoever waits behind us
+                error.status = 502
+            self.theirs, self._error, self.keep_alive = ERROR, (str(error), error.status), False
+            raise
+        if theirs is CLOSED:
+            return Signal.CLOSED
+        return PAUSED
+
+    def _next_head(self) -> Received:
+        if self._role is SERVER:
+            if self.ours is IDLE:
+                return self._next_request()
+            # We have answered before a request was there (408, 503) or closed: that was our last word, and a request
+            # that comes now must not be taken for the one it answered (RFC 9112 9.6).
+            self.theirs = CLOSED
+            return Signal.CLOSED
+        if self._head is None:
+            return self._unasked()
+        raw = self._take_head()
+        if raw is None:
+            return self._no_head()
+        return self._next_response(parse_response_head(raw, self._limits, self._method))
+
+    def _next_request(self) -> Received:
+        raw = self._buffer.whole()
+        head = self._memo.young.get(raw) if raw else None
+        if head is not None:  # all there is, and seen before: the common case of a kept connection
+            self._buffer.clear()
+        else:
+            raw = self._take_head()
+            if raw is None:
+                return self._no_head()
+            head = self._memo.parse(raw)
+        self._head, self._method = head, head.method
+        self.keep_alive = head.keep_alive
+        self._begin_body(head.length)
+        return head
+
+    def _next_response(self, head: ResponseHead) -> ResponseHead:
+        if head.status < 200:
+            if head.status == 101:
+                if self._head is None or not self._head.upgrade:
+                    raise RemoteProtocolError("101 for a request that asked for no upgrade", 502)
+                if self.ours is not DONE:
+                    raise RemoteProtocolError("101 before the request was complete", 502)
+                self.ours = self.theirs = SWITCHED
+            return head
+        self.keep_alive = self.keep_alive and head.keep_alive and head.length != UNTIL_CLOSE
+        assert head.length is not None
+        self._begin_body(head.length)
+        return head
+
+    def _begin_body(self, length: int) -> None:
+        if length:
+            self._reader = body_reader(length, self._limits)
+            self.theirs = BODY
+        else:
+            self.theirs = DONE
+            self._end_cycle()
+
+    def _next_body(self) -> Received:
+        assert self._reader is not None
+        event = self._reader.read(self._buffer)
+        if event is None:
+            if not self._eof:
+                return NEED_DATA
+            event = self._reader.at_eof()
+        if event.__class__ is End:
+            self.theirs = DONE
+            self._end_cycle()
+        return event
+
+    def _unasked(self) -> Received:
+        """A client that has asked nothing: bytes are an error, the end is an end."""
+        if self._buffer:
+            raise RemoteProtocolError("the server sent something that nobody asked for", 502)
+        return self._no_head()
+
+    def _no_head(self) -> Received:
+        if not self._eof:
+            return NEED_DATA
+        if self._buffer or (self._role is CLIENT and self._head is not None):
+            raise RemoteProtocolError("the connection ended before a complete head")
+        self.theirs = CLOSED
+        return Signal.CLOSED
+
+    def _take_head(self) -> bytes | None:
+        """The bytes of the next head, its empty line included, or None if it is not all there. Sizes are judged here,
+        and in an order that gives the same verdict however the bytes were cut: start line first, then the whole.
+        """
+        buffer, limits = self._buffer, self._limits
+        if self._line_end < 0:
+            self._line_end = buffer.find(b"\r\n", max(0, self._scanned - 1), limits.line + 2)
+        # RFC 9112 2.2: one empty line before a request is forgiven, before a response none.
+        if self._line_end == 0 and self._role is SERVER and not self._skipped_blank:
+            self._skipped_blank, self._line_end = True, -1
+            buffer.skip(2)
+            return self._take_head()
+        end = buffer.find(b"\r\n\r\n", max(0, self._scanned - 3), limits.head)
+        if self._line_end < 0 or end < 0:
+            self._check_start_line(self._line_end)
+        if end < 0:
+            self._scanned = len(buffer)
+            if self._scanned >= limits.head:
+                raise RemoteProtocolError(f"header over {limits.head} bytes", 431)
+            return None
+        self._scanned, self._line_end = 0, -1
+        return buffer.take(end + 4)
+
+    def _check_start_line(self, end: int) -> None:
+        """Refuse a start line as soon as it cannot become a good one: too long, or with a control character in it,
+        which a bare LF is. Somebody who speaks TLS or another protocol to us need not wait for a deadline.
+        """
+        limit = self._limits.line
+        start = max(0, self._scanned - 1)  # what was there before is fine, but for a CR at its end
+        line = self._buffer.peek(end if end >= 0 else limit + 2)[start:]
+        bad = line.translate(None, _LINE_BYTES)
+        if bad and not (end < 0 and bad == line[-1:] == b"\r"):  # its LF may be on the way
+            raise RemoteProtocolError(f"control character {chr(bad[0])!r} in the start line")
+        if end < 0 and start + len(line) > limit + 1:
+            raise RemoteProtocolError(f"the start line is over {limit} bytes", 414)
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    def send(self, event: Event, extra: bytes = b"", *, close: bool = False) -> bytes:
+        """Encode what we send. `extra` are ready header lines for a head (the date); `close` says that this is the
+        last exchange of the connection.
+        """
+        if isinstance(event, ResponseHead) and event.status < 200:
+            return self._send_interim(event)
+        state = self._check_move(type(event))
+        if isinstance(event, RequestHead):
+            wire = self._send_request(event, close)
+        elif isinstance(event, ResponseHead):
+            wire = self._send_response(event, extra, close)
+        elif isinstance(event, Data):
+            wire = self._send_data(event.data)
+        else:
+            wire = self._send_end(event)
+        if state is not self.ours:
+            self.ours = state
+            self._end_cycle()
+        return wire
+
+    def _check_move(self, kind: type) -> State:
+        state = TABLE[self._role][self.ours].get(kind)
+        if state is None:
+            raise LocalProtocolError(f"{self._role.value} cannot send {kind.__name__} while {self.ours.value}")
+        return state
+
+    def _send_interim(self, head: ResponseHead) -> bytes:
+        self._check_move(Interim)
+        if head.status == 101:
+            raise LocalProtocolError("101 leaves HTTP: answer with switch()")
+        if self._head is None or self._head.version < 11:  # RFC 9110 15.2
+            raise LocalProtocolError(f"no HTTP/1.1 request for {head.status} to answer")
+        return head.encoded + b"\r\n"
+
+    def _send_request(self, head: RequestHead, close: bool) -> bytes:
+        wire = head.encode()
+        self._head, self._method = head, head.method
+        self._our_left = _UNBOUNDED if head.length == CHUNKED else head.length
+        self.keep_alive = head.keep_alive and not close
+        return wire[:-2] + b"Connection: close\r\n\r\n" if close else wire
+
+    def _send_response(self, head: ResponseHead, extra: bytes, close: bool) -> bytes:
+        """The head with its framing (RFC 9112 6): a length where it is known, else chunks, else the end."""
+        parts = [head.encoded, extra]
+        keep_alive = self.keep_alive and head.keep_alive and not close and self.theirs in (BODY, DONE)
+        length = head.length
+        old = self._head is not None and self._head.version < 11
+        if length is None and not head.has_no_body:
+            if old:
+                keep_alive = False  # HTTP/1.0 knows no chunks: the body ends with the connection
+            else:
+                parts.append(b"Transfer-Encoding: chunked\r\n")
+        elif length is not None and (not head.has_no_body or (head.status == 304 and length)):
+            parts.append(b"Content-Length: %d\r\n" % length)
+        if not keep_alive:
+            parts.append(b"Connection: close\r\n")
+        elif old:
+            parts.append(b"Connection: keep-alive\r\n")
+        parts.append(b"\r\n")
+        self.keep_alive = keep_alive
+        if head.has_no_body or self._method == "HEAD":
+            self._our_left = 0
+        else:
+            self._our_left = _UNBOUNDED if length is None else length
+        return b"".join(parts)
+
+    def _send_data(self, data: bytes) -> bytes:
+        if self._our_left == _UNBOUNDED and self._we_chunk:
+            return b"%x\r\n%b\r\n" % (len(data), data) if data else b""  # an empty chunk would be the last one
+        self.account(len(data))
+        return data
+
+    def account(self, size: int) -> None:
+        """Count `size` body bytes that go out by another way than `send` (sendfile). Not for chunked bodies."""
+        self._check_move(Data)
+        if self._our_left == _UNBOUNDED:
+            if self._we_chunk:
+                raise LocalProtocolError("a chunked body goes out through send only")
+            return
+        if size > self._our_left:
+            raise LocalProtocolError(f"{size - self._our_left} bytes more than the length that was announced")
+        self._our_left -= size
+
+    @property
+    def _we_chunk(self) -> bool:
+        if self._role is CLIENT:
+            return True
+        return self._head is None or self._head.version > 10
+
+    def _send_end(self, event: End) -> bytes:
+        if self._our_left > 0:
+            raise LocalProtocolError(f"{self._our_left} bytes less than the length that was announced")
+        if self._our_left == _UNBOUNDED and self._we_chunk:
+            return b"0\r\n" + encode_fields(event.trailers) + b"\r\n"
+        return b""
+
+    def respond(self, head: ResponseHead, body: bytes, extra: bytes = b"", *, close: bool = False) -> bytes:
+        """A whole answer at once: the same bytes and the same moves as `send` of head, Data and End. A body is left
+        out where none may be (HEAD, 204, 304).
+        """
+        size = head.length
+        if size != len(body) and size is not None and not (head.has_no_body or self._method == "HEAD"):
+            raise LocalProtocolError(f"a body of {len(body)} bytes where {size} were announced")
+        wire = self.send(head, extra, close=close)
+        if self._our_left:
+            wire += self._send_data(body)
+        return wire + self.send(End())
+
+    def switch(self, head: ResponseHead, extra: bytes = b"") -> bytes:
+        """Answer 101 and leave HTTP; `take_rest` has what the client sent behind its request."""
+        state = self._check_move(Switch)
+        if self.theirs is not DONE or self._head is None or not self._head.upgrade:
+            raise LocalProtocolError("no complete request for an upgrade to answer")
+        if head.status != 101:
+            raise LocalProtocolError(f"{head.status} does not leave HTTP, 101 does")
+        wire = head.encoded + extra + b"\r\n"
+        self.ours = self.theirs = state
+        return wire
+
+    def take_rest(self) -> bytes:
+        """After a switch: the bytes that belong to the other protocol."""
+        if self.theirs is not SWITCHED:
+            raise LocalProtocolError("bytes of another protocol are only there after a switch")
+        return self._buffer.take(len(self._buffer))
+
+    def close(self) -> None:
+        """We send nothing more."""
+        self.ours = self._check_move(Close)
+
+    def _end_cycle(self) -> None:
+        """When both sides are done, start over, or end if either wants to."""
+        if self.ours is not DONE or self.theirs is not DONE:
+            return
+        if self.keep_alive:
+            self.ours = self.theirs = IDLE
+            self._begin()
+        else:
+            self.ours = self.theirs = CLOSED
+
+
+# All that a start line may be made of; what `translate` leaves over is not. A reason may hold tabs.
+_LINE_BYTES = bytes(byte for byte in range(256) if (byte >= 0x20 and byte != 0x7F) or byte == 0x09)
+
+__all__ = ["BODY", "CHUNKED", "CLIENT", "CLOSED", "DONE", "ERROR", "IDLE", "NEED_DATA", "PAUSED", "SERVER",
+           "SWITCHED", "TABLE", "UNTIL_CLOSE", "Close", "Connection", "Data", "End", "Event", "HeadMemo", "Headers",
+           "Interim", "Limits", "Received", "RequestHead", "ResponseHead", "Role", "Signal", "State",
+           "Switch"]  # fmt: skip
