@@ -37,12 +37,14 @@ class Phase(Enum):
     HEAD = "the rest of a head"
     BUSY = "the handler, and the body it reads"
     DRAIN = "the end of a body that nobody reads"
+    CLOSING = "the last bytes to go out"
 
 
 QUIET: Final = Phase.QUIET
 HEAD: Final = Phase.HEAD
 BUSY: Final = Phase.BUSY
 DRAIN: Final = Phase.DRAIN
+CLOSING: Final = Phase.CLOSING
 
 # An unread body up to this size is read and dropped to keep the connection; for more, closing is cheaper.
 DRAIN_LIMIT = 256 * 1024
@@ -116,6 +118,7 @@ class ServerConnection:
             self._go_on()
 
     def connection_lost(self, error: OSError | None) -> None:
+        self._phase = CLOSING
         self._deadline.close()
         if self._stream is not None:
             self._stream.fail(ConnectionLost("the client left before its request was complete"))
@@ -143,13 +146,14 @@ class ServerConnection:
             if event.__class__ is not RequestHead:
                 self._wait(event)
                 break
-            if self._cork is None and http.buffered:
+            more = http.buffered
+            if more and self._cork is None:
                 self._cork = []
             self._begin(event)
             left -= 1
-            if self._phase is not QUIET or self._transport.is_closing:
+            if self._phase is not QUIET:
                 break
-            if not http.buffered:
+            if not more:
                 self._deadline.move(self.reactor.now + self._server.settings.keep_alive)
                 break
             if not left:
@@ -173,7 +177,7 @@ class ServerConnection:
 
     def _go_on(self) -> None:
         """The others had their turn, or the client has read: the next requests."""
-        if self._phase is QUIET and not self._transport.is_closing:
+        if self._phase is QUIET:
             self._transport.resume_reading()
             self._serve()
 
@@ -480,6 +484,7 @@ class ServerConnection:
 
     def _close(self, linger: float = 0.0) -> None:
         self._uncork()
+        self._phase = CLOSING
         self._deadline.move(NEVER)
         self._transport.close(linger)
         if self._transport.unsent:

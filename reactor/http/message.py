@@ -127,7 +127,7 @@ class Response:
     headers that must not be sent.
     """
 
-    __slots__ = ("body", "file", "head", "stream")
+    __slots__ = ("body", "file", "head", "is_plain", "stream")
 
     def __init__(
         self, body: bytes | str = b"", status: int = 200, headers: Pairs = (), *, content_type: str | None = None
@@ -149,16 +149,12 @@ class Response:
             if name.lower() in ("connection", "date"):
                 raise LocalProtocolError(f"header {name} is set by the server")
         self.head = ResponseHead(status, Headers(pairs), length=length)
+        self.is_plain = self.stream is None and self.file is None  # the whole body is there, in `body`
         self.head.encoded  # noqa: B018 - checks every field now, in the handler's own frame
 
     @property
     def status(self) -> int:
         return self.head.status
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the whole body is there, in `body`."""
-        return self.stream is None and self.file is None
 
     @property
     def headers(self) -> Headers:

@@ -31,9 +31,13 @@ UNTIL_CLOSE: Final = -2
 _is_token = re.compile(TOKEN).fullmatch
 _is_length = re.compile(r"[0-9]{1,18}").fullmatch
 _request_line = re.compile(rf"({TOKEN}) ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])").fullmatch
+# What nearly all requests look like, taken apart in the same step: a path without escapes. Judges as the long way does.
+_common_line = re.compile(
+    rf"(?!CONNECT )({TOKEN}) ((/[!\"$&-;=->@-~]*)(?:\?([!\"$-~]*))?) HTTP/1\.1"
+).fullmatch
 _status_line = re.compile(r"HTTP/([0-9])\.([0-9]) ([1-9][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?").fullmatch
 # One scan does all: a good field is groups 1 and 2, and everything from the first bad byte on is group 3.
-_scan_fields = re.compile(rf"({TOKEN}):([^\x00-\x08\x0a-\x1f\x7f]*)\r\n|([\s\S]+)").findall
+_scan_fields = re.compile(rf"({TOKEN}):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*)\r\n|([\s\S]+)").findall
 
 # A second line of these is an attack or a bug, never a list (RFC 9112 3.2, 6.3; RFC 9110 5.3).
 _SINGLE = frozenset({"host", "content-length", "transfer-encoding"})
@@ -59,24 +63,49 @@ class RequestHead:
     is 10 or 11. `host` is the authority the client meant, in lower case: that of an absolute target if it sent one.
     """
 
-    __slots__ = ("_cookies", "_form", "expects_continue", "forwarded", "headers", "host", "keep_alive", "length",
-                 "method", "path", "query", "target", "upgrade", "version")  # fmt: skip
+    __slots__ = ("_cookies", "_form", "expects_continue", "forwarded", "headers", "host", "is_plain", "keep_alive",
+                 "length", "method", "path", "query", "target", "upgrade", "version")  # fmt: skip
 
-    def __init__(self, method: str, target: str, headers: Headers, *, version: int = 11, length: int = 0) -> None:
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        headers: Headers,
+        *,
+        version: int = 11,
+        length: int = 0,
+        parts: tuple[str, str] | None = None,
+    ) -> None:
+        """`parts` are path and query, where the parser has them already."""
+        index = headers.index
         self.method = method
         self.target = target
         self.headers = headers
         self.version = version
         self.length = length
-        self.path, self.query, authority, _ = parse_target(method, target)
-        self.host = (authority or headers.get("host")).lower()
-        connection = headers.tokens("connection") if "connection" in headers.index else ()
-        self.keep_alive = "close" not in connection and (version > 10 or "keep-alive" in connection)
-        self.upgrade = headers.get("upgrade") if "upgrade" in connection and version > 10 else ""
-        self.expects_continue = version > 10 and headers.get("expect").lower() == "100-continue"
-        self.forwarded = not _FORWARDING.isdisjoint(headers.index)
         self._cookies: dict[str, str] | None = None
         self._form: dict[str, str] | None = None
+        if parts is not None:
+            self.path, self.query = parts
+            self.host = index["host"].lower() if "host" in index else ""
+        else:
+            self.path, self.query, authority, _ = parse_target(method, target)
+            self.host = (authority or index.get("host", "")).lower()
+        # Whether its answer needs no thought about framing: see `http1.Connection.respond`.
+        self.is_plain = version > 10 and method != "HEAD"
+        self.keep_alive = version > 10
+        self.upgrade = ""
+        self.expects_continue = self.forwarded = False
+        if not _TELLING.isdisjoint(index):
+            self._read_fields(index)
+
+    def _read_fields(self, index: Mapping[str, str]) -> None:
+        """What the few fields say that change how a request is treated."""
+        connection = self.headers.tokens("connection")
+        self.keep_alive = "close" not in connection and (self.version > 10 or "keep-alive" in connection)
+        self.upgrade = index.get("upgrade", "") if "upgrade" in connection and self.version > 10 else ""
+        self.expects_continue = self.version > 10 and index.get("expect", "").lower() == "100-continue"
+        self.forwarded = not _FORWARDING.isdisjoint(index)
 
     @property
     def cookies(self) -> dict[str, str]:
@@ -118,6 +147,7 @@ def _refuse_framing(headers: Headers) -> None:
 
 
 _FORWARDING = frozenset({"forwarded", "x-forwarded-for", "x-real-ip"})
+_TELLING = _FORWARDING | {"connection", "expect", "upgrade"}
 
 
 def _request_framing(method: str, length: int) -> bytes:
@@ -134,13 +164,13 @@ def parse_request_head(raw: bytes, limits: Limits) -> RequestHead:
     """Parse a whole head, its empty line included. Raises `RemoteProtocolError` with 400, 414, 431, 501 or 505."""
     text = raw.decode("latin-1")
     end = text.index("\r\n")
-    match = _request_line(text, 0, end)
-    if match is None:
-        raise RemoteProtocolError("malformed request line")
-    method, target, major, minor = match.groups()
-    if major != "1":
-        raise RemoteProtocolError("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
-    version = 10 if minor == "0" else 11
+    parts = None
+    match = _common_line(text, 0, end)
+    if match is not None:
+        method, target, path, query = match.groups()
+        parts, version = (path, query or ""), 11
+    else:
+        method, target, version = _parse_request_line(text, end)
     headers = parse_fields(text, end + 2, limits)
     index = headers.index
     if "host" in index:
@@ -149,20 +179,31 @@ def parse_request_head(raw: bytes, limits: Limits) -> RequestHead:
         raise RemoteProtocolError("HTTP/1.1 wants a Host header")  # RFC 9112 3.2
     if "expect" in index and index["expect"].lower() != "100-continue":
         raise RemoteProtocolError("unknown expectation", 417)  # RFC 9110 10.1.1
-    return RequestHead(method, target, headers, version=version, length=_request_length(index, version))
+    length = _request_length(index, version) if "content-length" in index or "transfer-encoding" in index else 0
+    return RequestHead(method, target, headers, version=version, length=length, parts=parts)
+
+
+def _parse_request_line(text: str, end: int) -> tuple[str, str, int]:
+    match = _request_line(text, 0, end)
+    if match is None:
+        raise RemoteProtocolError("malformed request line")
+    method, target, major, minor = match.groups()
+    if major != "1":
+        raise RemoteProtocolError("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
+    return method, target, 10 if minor == "0" else 11
 
 
 def parse_fields(text: str, start: int, limits: Limits) -> Headers:
     found = _scan_fields(text, start, len(text) - 2)
     if len(found) > limits.fields:
         raise RemoteProtocolError(f"more than {limits.fields} header fields", 431)
+    if found and found[-1][2]:
+        raise RemoteProtocolError(f"malformed header line: {found[-1][2].partition(chr(13))[0][:60]!r}")
     index: dict[str, str] = {}
     pairs = []
-    for name, value, bad in found:
-        if bad:
-            raise RemoteProtocolError(f"malformed header line: {bad.partition(chr(13))[0][:60]!r}")
+    for name, value, _ in found:
         name = name.lower()
-        value = value.strip(" \t")
+        value = value.rstrip(" \t")
         if name in index:
             if name in _SINGLE:
                 raise RemoteProtocolError(f"more than one {name} header")
@@ -211,10 +252,11 @@ class ResponseHead:
     """A status line with its fields, immutable. `length` is that of the body, or None where it is not known yet.
 
     `encoded` holds the bytes up to, but without, the empty line: the server appends Date, framing and Connection.
+    `sized` is the same with the Content-Length, once `encoded` was asked for, where nothing else needs to be decided.
     Building one for sending checks every field and raises `LocalProtocolError` for what must not go out.
     """
 
-    __slots__ = ("_encoded", "headers", "keep_alive", "length", "reason", "status", "version")
+    __slots__ = ("_encoded", "headers", "keep_alive", "length", "reason", "sized", "status", "version")
 
     def __init__(
         self, status: int, headers: Headers, *, length: int | None = 0, reason: str | None = None, version: int = 11
@@ -226,6 +268,7 @@ class ResponseHead:
         self.version = version
         self.keep_alive = True
         self._encoded: bytes | None = None
+        self.sized: bytes | None = None
 
     @property
     def encoded(self) -> bytes:
@@ -233,6 +276,8 @@ class ResponseHead:
             self._check()
             line = f"HTTP/1.1 {self.status} {self.reason}\r\n".encode("latin-1")
             self._encoded = line + encode_fields(self.headers)
+            if self.length is not None and not self.has_no_body and self.keep_alive:
+                self.sized = self._encoded + b"Content-Length: %d\r\n" % self.length
         return self._encoded
 
     def _check(self) -> None:

@@ -37,11 +37,15 @@ from reactor.sansio.headers import Headers, encode_fields
 
 
 class Role(Enum):
+    __hash__ = object.__hash__
+
     CLIENT = "client"
     SERVER = "server"
 
 
 class State(Enum):
+    __hash__ = object.__hash__  # in C; Enum's own is a Python call at every look into TABLE
+
     IDLE = "idle"
     BODY = "body"
     DONE = "done"
@@ -120,7 +124,7 @@ class Connection:
     changes nothing.
     """
 
-    __slots__ = ("_buffer", "_eof", "_error", "_head", "_limits", "_line_end", "_memo", "_method", "_our_left",
+    __slots__ = ("_buffer", "_eof", "_error", "_head", "_limits", "_line_end", "_memo", "_our_left",
                  "_reader", "_role", "_scanned", "_skipped_blank", "keep_alive", "ours", "theirs")  # fmt: skip
 
     def __init__(self, role: Role, limits: Limits | None = None, memo: HeadMemo | None = None) -> None:
@@ -133,18 +137,17 @@ class Connection:
         self._error: tuple[str, int] | None = None  # words and status; the exception itself would hold us by its frames
         self.ours = IDLE
         self.theirs = IDLE
+        self._scanned = 0  # bytes of an incomplete head already searched for its end
+        self._line_end = -1  # of an incomplete head
+        self._skipped_blank = False
         self._begin()
 
     def _begin(self) -> None:
         """What holds for one cycle of request and response."""
         self.keep_alive = True
         self._head: RequestHead | None = None  # the request of this cycle, whoever sent it
-        self._method = ""
         self._reader: BodyReader | None = None
         self._our_left = 0
-        self._scanned = 0  # bytes of an incomplete head already searched for its end
-        self._skipped_blank = False
-        self._line_end = -1  # of an incomplete head
 
     @property
     def buffered(self) -> int:
@@ -169,7 +172,7 @@ class Connection:
         theirs = self.theirs
         try:
             if theirs is IDLE:
-                return self._next_head()
+                return self._next_request() if self._role is SERVER else self._next_response()
             if theirs is BODY:
                 return self._next_body()
         except RemoteProtocolError as error:
@@ -181,40 +184,40 @@ class Connection:
             return Signal.CLOSED
         return PAUSED
 
-    def _next_head(self) -> Received:
-        if self._role is SERVER:
-            if self.ours is IDLE:
-                return self._next_request()
+    def _next_request(self) -> Received:
+        if self.ours is not IDLE:
             # We have answered before a request was there (408, 503) or closed: that was our last word, and a request
             # that comes now must not be taken for the one it answered (RFC 9112 9.6).
             self.theirs = CLOSED
             return Signal.CLOSED
-        if self._head is None:
-            return self._unasked()
-        raw = self._take_head()
-        if raw is None:
-            return self._no_head()
-        return self._next_response(parse_response_head(raw, self._limits, self._method))
-
-    def _next_request(self) -> Received:
+        memo = self._memo
         raw = self._buffer.whole()
-        head = self._memo.young.get(raw) if raw else None
+        head = memo.young.get(raw) if raw is not None else None
         if head is not None:  # all there is, and seen before: the common case of a kept connection
             self._buffer.clear()
         else:
             raw = self._take_head()
             if raw is None:
                 return self._no_head()
-            head = self._memo.parse(raw)
-        self._head, self._method = head, head.method
+            head = memo.parse(raw)
+        self._head = head
         self.keep_alive = head.keep_alive
-        self._begin_body(head.length)
+        if head.length:
+            self._begin_body(head.length)
+        else:
+            self.theirs = DONE  # and ours is IDLE, so the cycle cannot be over yet
         return head
 
-    def _next_response(self, head: ResponseHead) -> ResponseHead:
+    def _next_response(self) -> Received:
+        if self._head is None:
+            return self._unasked()
+        raw = self._take_head()
+        if raw is None:
+            return self._no_head()
+        head = parse_response_head(raw, self._limits, self._head.method)
         if head.status < 200:
             if head.status == 101:
-                if self._head is None or not self._head.upgrade:
+                if not self._head.upgrade:
                     raise RemoteProtocolError("101 for a request that asked for no upgrade", 502)
                 if self.ours is not DONE:
                     raise RemoteProtocolError("101 before the request was complete", 502)
@@ -279,7 +282,7 @@ class Connection:
             if self._scanned >= limits.head:
                 raise RemoteProtocolError(f"header over {limits.head} bytes", 431)
             return None
-        self._scanned, self._line_end = 0, -1
+        self._scanned, self._line_end, self._skipped_blank = 0, -1, False
         return buffer.take(end + 4)
 
     def _check_start_line(self, end: int) -> None:
@@ -333,14 +336,14 @@ class Connection:
 
     def _send_request(self, head: RequestHead, close: bool) -> bytes:
         wire = head.encode()
-        self._head, self._method = head, head.method
+        self._head = head
         self._our_left = _UNBOUNDED if head.length == CHUNKED else head.length
         self.keep_alive = head.keep_alive and not close
         return wire[:-2] + b"Connection: close\r\n\r\n" if close else wire
 
     def _send_response(self, head: ResponseHead, extra: bytes, close: bool) -> bytes:
         """The head with its framing (RFC 9112 6): a length where it is known, else chunks, else the end."""
-        parts = [head.encoded, extra]
+        parts = [head.encoded]
         keep_alive = self.keep_alive and head.keep_alive and not close and self.theirs in (BODY, DONE)
         length = head.length
         old = self._head is not None and self._head.version < 11
@@ -351,17 +354,22 @@ class Connection:
                 parts.append(b"Transfer-Encoding: chunked\r\n")
         elif length is not None and (not head.has_no_body or (head.status == 304 and length)):
             parts.append(b"Content-Length: %d\r\n" % length)
+        parts.append(extra)
         if not keep_alive:
             parts.append(b"Connection: close\r\n")
         elif old:
             parts.append(b"Connection: keep-alive\r\n")
         parts.append(b"\r\n")
         self.keep_alive = keep_alive
-        if head.has_no_body or self._method == "HEAD":
+        if head.has_no_body or self._is_head:
             self._our_left = 0
         else:
             self._our_left = _UNBOUNDED if length is None else length
         return b"".join(parts)
+
+    @property
+    def _is_head(self) -> bool:
+        return self._head is not None and self._head.method == "HEAD"
 
     def _send_data(self, data: bytes) -> bytes:
         if self._our_left == _UNBOUNDED and self._we_chunk:
@@ -397,8 +405,17 @@ class Connection:
         """A whole answer at once: the same bytes and the same moves as `send` of head, Data and End. A body is left
         out where none may be (HEAD, 204, 304).
         """
+        request = self._head
+        if (
+            request is not None and request.is_plain and head.sized is not None and head.length == len(body)
+            and self.theirs is DONE and self.ours is IDLE and self.keep_alive and not close
+        ):  # fmt: skip
+            # The common case, all moves at once: IDLE -> BODY -> DONE, and as theirs is DONE too, the next cycle.
+            self._begin()
+            self.ours = self.theirs = IDLE
+            return b"".join((head.sized, extra, b"\r\n", body))
         size = head.length
-        if size != len(body) and size is not None and not (head.has_no_body or self._method == "HEAD"):
+        if size != len(body) and size is not None and not (head.has_no_body or self._is_head):
             raise LocalProtocolError(f"a body of {len(body)} bytes where {size} were announced")
         wire = self.send(head, extra, close=close)
         if self._our_left:

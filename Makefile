@@ -1,0 +1,64 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+CONFIG ?= config.ini
+# Found where they are used, installed with apt by `make test` if that is possible.
+DEBIAN_TEST  := chromium curl
+DEBIAN_BENCH := wrk
+
+.PHONY: run check test lint unit integration bench help clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+run: $(VENV)/.run  ## start the server on http://127.0.0.1:8000
+	@exec $(BIN)/python -m reactor -c $(CONFIG)
+
+check: $(VENV)/.run  ## show what the config would do, and open nothing
+	@$(BIN)/python -m reactor -c $(CONFIG) --check
+
+test: $(VENV)/.test debian-test lint unit integration  ## everything: style, types, unit tests, real processes, a real browser
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+unit: $(VENV)/.test  ## the fast tests only
+	$(BIN)/python -m pytest --ignore=tests/integration
+
+integration: $(VENV)/.test debian-test  ## real sockets, processes and a browser
+	$(BIN)/python -m pytest tests/integration
+
+bench: $(VENV)/.run debian-bench  ## the reactor against its floor (about 2 minutes)
+	$(BIN)/python -m bench.throughput
+	$(BIN)/python -m bench.idle
+
+clean:  ## remove what the other commands made, but for var/
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis artefacts
+
+# -- the virtual environments: made anew only when a lock has changed ---------------------------------------------
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "python3 cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.run: requirements/run.lock | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	@touch $@
+
+$(VENV)/.test: requirements/test.lock | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.lock
+	@touch $@ $(VENV)/.run
+
+# -- Debian packages ------------------------------------------------------------------------------------------------
+
+.PHONY: debian-test debian-bench
+debian-test:
+	@sh tools/need-debian.sh $(DEBIAN_TEST)
+
+debian-bench:
+	@sh tools/need-debian.sh $(DEBIAN_BENCH)

@@ -1,0 +1,1 @@
+"""The measurements: what is claimed of speed or memory is shown by a program in this folder."""

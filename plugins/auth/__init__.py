@@ -1,0 +1,138 @@
+"""Login by form, JSON or Basic; sessions that survive a restart; the guards "login" and "same-origin".
+
+    passwords.py   what a name and a password may be; argon2
+    store.py       accounts and sessions in SQLite: blocking, in the "store" thread
+    sessions.py    the sessions in memory: plain data
+    service.py     the two joined, off the loop: the services "accounts" and "sessions"
+    guards.py      who is it, and where does the request come from
+    pages.py       the 401 page, the cookies
+    handlers.py    /login, /logout, /whoami
+    __main__.py    python -m plugins.auth add|passwd|list|remove NAME
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from plugins.auth.guards import SET_PASSWORD, login_guard, loopback_fence, same_origin
+from plugins.auth.handlers import Login, Logout, who_am_i
+from plugins.auth.pages import NO_STORE, IndexPage, Pages
+from plugins.auth.passwords import Passwords
+from plugins.auth.service import DEMO_NAME, DEMO_PASSWORD, Accounts, Sessions, State
+from plugins.auth.sessions import Lifetime
+from plugins.auth.store import FILE_NAME, Store
+from reactor import ConfigError, Handler, HTTPError, Plugin, Request, Response, StartError
+
+# A name and a password, percent-encoded at three bytes a byte, and room for what else a form may hold.
+MAX_LOGIN_BODY = 16 * 1024
+
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    scheme: Literal["session", "reference"] = "session"  # reference: auth=true opens the door, on loopback only
+    demo: bool = True  # make admin/password if there is no account; works on loopback only
+    session_ttl: Seconds = 3600.0  # a login ends after this long without use
+    session_max: Seconds = 7 * 86400.0  # and after this long in any case
+    # Browsers do not separate ports: two servers on one host want two names.
+    cookie: Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")] = "session"
+    realm: Annotated[str, Meta(pattern=r'^[ !#-\[\]-~]{1,64}$')] = "reactor"
+    index: str = "www/index.html"  # the page that answers a login
+
+
+def setup(plugin: Plugin, options: Options) -> None:
+    reference = options.scheme == "reference"
+    check(plugin, options)
+    state = keep_state(plugin)
+    pages = Pages(realm=options.realm, cookie=options.cookie, reference=reference)
+    accounts = Accounts(plugin, state, Passwords())
+    sessions = Sessions(plugin, state, Lifetime(options.session_ttl, options.session_max))
+    login = Login(plugin, accounts, None if reference else sessions, pages, read_index(plugin, options))
+
+    plugin.provide("accounts", accounts)
+    plugin.provide("sessions", sessions)
+    plugin.guard("login", login_guard(plugin, sessions, accounts, pages, reference))
+    plugin.guard("same-origin", same_origin)
+    plugin.guard("loopback-fence", loopback_fence(state, reference), everywhere=True)
+    plugin.route("GET", "/login[/]", show_form(pages))
+    plugin.route("POST", "/login[/]", login, max_body=MAX_LOGIN_BODY)
+    plugin.route("POST", "/logout[/]", Logout(sessions, pages), guard="same-origin", max_body=MAX_LOGIN_BODY)
+    plugin.route("GET", "/whoami[/]", who_am_i, guard="login")
+
+    async def follow() -> None:
+        try:
+            await sessions.follow()
+            await accounts.check_demo()
+        except HTTPError:
+            pass  # the store failed or is busy; that is logged, and we look again in a second
+
+    async def expire() -> None:
+        try:
+            await sessions.expire()
+        except HTTPError:
+            pass
+
+    plugin.on_start(lambda: open_doors(plugin, options, state, accounts))
+    plugin.on_stop(sessions.save_all)
+    plugin.every(1, follow)
+    plugin.every(60, expire)
+
+
+def check(plugin: Plugin, options: Options) -> None:
+    if options.cookie == "auth":
+        raise ConfigError('"auth" is the cookie that anybody can forge: take another name', key="cookie")
+    if options.scheme == "reference" and plugin.listens_beyond_loopback:
+        raise ConfigError(
+            "anybody can forge the reference scheme, so it needs a server that listens on loopback only; "
+            f"otherwise set scheme = session, and a password with: {SET_PASSWORD}",
+            key="scheme",
+        )
+
+
+def keep_state(plugin: Plugin) -> State:
+    """The database and what is in memory of it. A reload that names another state_dir starts with that one's."""
+    path = plugin.state_dir / FILE_NAME
+    return plugin.keep(
+        f"store {path}",
+        lambda: State(Store(path)),
+        start=lambda state: plugin.offload(state.store.open, pool="store"),
+        stop=lambda state: plugin.offload(state.store.close, pool="store"),
+    )
+
+
+def read_index(plugin: Plugin, options: Options) -> IndexPage:
+    try:
+        return IndexPage(plugin.path(options.index))
+    except OSError as error:
+        raise ConfigError(f"cannot read {options.index}: {error.strerror}", key="index") from None
+
+
+def show_form(pages: Pages) -> Handler:
+    response = Response.html(pages.login_form("Log in", "Welcome back."), 200, [NO_STORE])
+
+    def show(request: Request) -> Response:
+        return response
+
+    return show
+
+
+async def open_doors(plugin: Plugin, options: Options, state: State, accounts: Accounts) -> None:
+    """Before the first request: the demo account, if it is wanted, and never where others can reach it."""
+    await accounts.warm()
+    if options.demo:
+        await accounts.add_demo()
+    announced = state.demo
+    if not await accounts.check_demo():
+        return
+    if plugin.listens_beyond_loopback:
+        raise StartError(
+            f"the demo login {DEMO_NAME}/{DEMO_PASSWORD} works on loopback only, and this server listens beyond it: "
+            f"set a password with: {SET_PASSWORD}"
+        )
+    if not announced:
+        plugin.log.say(
+            f"Demo login: {DEMO_NAME} / {DEMO_PASSWORD} (loopback only; set a password with: {SET_PASSWORD})"
+        )

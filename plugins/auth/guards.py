@@ -1,0 +1,187 @@
+"""The guards: who is it ("login"), where does the request come from ("same-origin"), and the demo login's fence.
+
+A browser sends cookies, and a Basic login it remembers, with every request to us, whichever site caused it. So a
+request that changes something is refused if the browser says that another site caused it: `Sec-Fetch-Site` says so on
+https and loopback, `Origin` everywhere. Scripts can forge neither, and what is no browser (curl, a peer) sends none.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode
+from collections.abc import Awaitable
+from typing import Final
+
+from plugins.auth.pages import Pages
+from plugins.auth.service import Accounts, Sessions, State
+from plugins.auth.sessions import TOKEN_LENGTH, digest_of
+from reactor import Guard, HTTPError, Plugin, Request, Response, is_loopback
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# With the reference scheme nobody can be told from anybody else.
+ANYBODY: Final = "anybody"
+
+SET_PASSWORD: Final = "python -m plugins.auth passwd admin"
+
+
+# -- same origin -----------------------------------------------------------------------------------------------------
+
+
+def is_foreign(request: Request) -> bool:
+    """Whether a browser says that another site made this request. Another port on the same host is another site too:
+    cookies do not know ports.
+    """
+    index = request.headers.index
+    if index.get("sec-fetch-site", "none") not in ("same-origin", "none"):  # none: typed in or bookmarked
+        return True
+    origin = index.get("origin")
+    return origin is not None and not _is_own(origin, request)
+
+
+def _is_own(origin: str, request: Request) -> bool:
+    scheme, separator, authority = origin.lower().partition("://")
+    port = {"http": ":80", "https": ":443"}.get(scheme)
+    if not separator or port is None:  # "null" (a sandboxed frame, a file) is foreign as well
+        return False
+    if request.secure and scheme != "https":
+        return False
+    # Without TLS here the scheme may still be https, if a proxy in front of us ends it.
+    return bool(authority) and authority.removesuffix(port) == request.head.host.removesuffix(port)
+
+
+def same_origin(request: Request) -> None:
+    """The guard "same-origin": 403 for a request that changes something, with a login in it, from another site."""
+    if request.method not in SAFE_METHODS and is_foreign(request):
+        index = request.headers.index
+        if "cookie" in index or "authorization" in index:
+            refuse_foreign(request)
+
+
+def refuse_foreign(request: Request) -> None:
+    """Raises HTTPError 403 for a request from another site, with a login or without (for logging in itself)."""
+    if is_foreign(request):
+        raise HTTPError(403, "this request comes from another site, and only our own pages may make it")
+
+
+# -- login -----------------------------------------------------------------------------------------------------------
+
+
+def parse_basic(authorization: str) -> tuple[str, str] | None:
+    """Name and password of `Basic <base64>` (RFC 7617, UTF-8); None for whatever else it is."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, colon, password = b64decode(encoded.strip(" "), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):  # ValueError: not ASCII, or not UTF-8 inside
+        return None
+    return (name, password) if colon else None
+
+
+def login_guard(plugin: Plugin, sessions: Sessions, accounts: Accounts, pages: Pages, reference: bool) -> Guard:
+    """The guard "login": sets `request.user`, or answers 401.
+
+    It runs for every request to a protected path, so the common case, a session that is in memory, is one function
+    that waits for nothing and calls little; it is written as a closure because locals are the fastest names there are.
+    """
+    known = sessions.table.known
+    note_use = sessions.table.note_use
+    idle, absolute = sessions.life
+    save_every = sessions.life.save_every
+    cookie = pages.cookie
+    monotonic = plugin.monotonic
+
+    def guard(request: Request) -> Response | Awaitable[Response | None] | None:
+        if request.method not in SAFE_METHODS:
+            same_origin(request)
+        token = request.cookies.get(cookie)
+        if token is None or len(token) != TOKEN_LENGTH:
+            return without_session(request)
+        digest = digest_of(token)
+        assert digest is not None
+        session = known.get(digest)
+        if session is not None:
+            now = monotonic()
+            if now - session.last_used < idle and now - session.created < absolute:
+                session.last_used = now
+                if now - session.saved >= save_every:
+                    note_use(digest, session)
+                request.user = session.name
+                return None
+        return look_up(request, digest)
+
+    async def look_up(request: Request, digest: bytes) -> Response | None:
+        session = await sessions.find(digest)
+        if session is not None:
+            sessions.use(digest, session, monotonic())
+            request.user = session.name
+            return None
+        answer = without_session(request)
+        return await answer if isinstance(answer, Awaitable) else answer
+
+    def without_session(request: Request) -> Response | Awaitable[Response | None] | None:
+        if reference and request.cookies.get("auth") == "true":
+            request.user = ANYBODY
+            return None
+        authorization = request.headers.index.get("authorization")
+        if authorization is None:
+            return pages.refused(request)
+        return check_basic(request, authorization)
+
+    async def check_basic(request: Request, authorization: str) -> Response | None:
+        credentials = parse_basic(authorization)
+        who = await accounts.verify(*credentials) if credentials else None
+        if who is None:
+            return pages.refused(request)
+        request.user = who.name
+        return None
+
+    return guard
+
+
+# -- the demo login's fence ------------------------------------------------------------------------------------------
+
+_forwarded_for = re.compile(r'(?:^|[;,])\s*for\s*=\s*("[^"]*"|[^;,]*)', re.IGNORECASE)
+
+
+def forwarded_clients(request: Request) -> list[str]:
+    """The addresses that the forwarding headers name, without ports, whoever wrote them."""
+    headers = request.headers
+    named = _forwarded_for.findall(headers.get("forwarded"))
+    named += headers.get("x-forwarded-for").split(",")
+    named += headers.get("x-real-ip").split(",")
+    return [address for text in named if (address := _without_port(text.strip(' \t"')))]
+
+
+def _without_port(text: str) -> str:
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def loopback_fence(state: State, reference: bool) -> Guard:
+    """While anybody can log in, nobody from elsewhere may: not directly, and not through a proxy on this machine."""
+
+    def fence(request: Request) -> None:
+        if not (state.demo or reference):
+            return
+        if request.client != "127.0.0.1" and not is_loopback(request.client):
+            raise HTTPError(403, _why(reference))
+        if request.head.forwarded and not all(map(is_loopback, forwarded_clients(request))):
+            raise HTTPError(403, _why(reference))
+
+    return fence
+
+
+def _why(reference: bool) -> str:
+    if reference:
+        return (
+            "This server runs the reference login scheme, which anybody can forge, so it answers its own machine only. "
+            "Its owner can set scheme = session under [plugin:auth]."
+        )
+    return (
+        "This server still has its demo login, so it answers its own machine only. "
+        f"Its owner can set a password with: {SET_PASSWORD}"
+    )

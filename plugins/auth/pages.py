@@ -1,0 +1,110 @@
+"""What a browser or a JSON client is shown: the 401 page with the login form, and the cookies that go with an answer.
+
+The page is `login.html` beside this file, a `string.Template`; whatever is put into it is escaped here and nowhere
+else. The answers that never change are made once.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from string import Template
+
+from reactor import Request, Response, format_cookie
+
+HTML = "text/html; charset=utf-8"
+NO_STORE = ("Cache-Control", "no-store")
+
+
+def wants_json(request: Request) -> bool:
+    """A program, not a browser: it accepts JSON and says nothing of HTML."""
+    accept = request.headers.get("accept")
+    return "application/json" in accept and "text/html" not in accept
+
+
+class Pages:
+    """Answers in the words of one configuration: its realm, its cookie, its scheme."""
+
+    def __init__(self, *, realm: str, cookie: str, reference: bool) -> None:
+        self.cookie = cookie
+        self._auth_path = "/index.html" if reference else "/"
+        self._reference = reference
+        self._template = Template(Path(__file__).with_name("login.html").read_text("utf-8"))
+        self._cookie_challenge = ("WWW-Authenticate", f'Cookie realm="{realm}", form-action="/login"')
+        self._basic_challenge = ("WWW-Authenticate", f'Basic realm="{realm}", charset="UTF-8"')
+        self._refused = {(json, basic): self._refusal(json, basic) for json in (False, True) for basic in (False, True)}
+
+    # -- pages -------------------------------------------------------------------------------------------------------
+
+    def login_form(self, title: str, message: str, name: str = "") -> str:
+        return self._template.substitute(title=escape(title), message=escape(message), name=escape(name))
+
+    def refused(self, request: Request) -> Response:
+        """401 for a path that wants a login."""
+        return self._refused[wants_json(request), "authorization" in request.headers.index]
+
+    def wrong(self, request: Request, name: str, json: bool) -> Response:
+        """401 for a login that failed. The same words for a wrong name and a wrong password."""
+        message = "That name and password do not belong together."
+        challenges = self._challenges("authorization" in request.headers.index)
+        if json:
+            return self._json_error(message, challenges)
+        return Response.html(self.login_form("Login failed", message, name[:64]), 401, [*challenges, NO_STORE])
+
+    def _refusal(self, json: bool, basic: bool) -> Response:
+        message = "This page is for people with an account."
+        if json:
+            return self._json_error("log in first, at /login", self._challenges(basic))
+        page = self.login_form("Please log in", message)
+        return Response.html(page, 401, [*self._challenges(basic), NO_STORE])
+
+    def _challenges(self, basic: bool) -> list[tuple[str, str]]:
+        # Basic only to who sent Authorization: a browser that sees it opens its own dialog instead of the page.
+        return [self._cookie_challenge, self._basic_challenge] if basic else [self._cookie_challenge]
+
+    @staticmethod
+    def _json_error(message: str, challenges: list[tuple[str, str]]) -> Response:
+        body = {"status": "error", "error": {"code": "unauthorized", "message": message}}
+        return Response.json(body, 401, [*challenges, NO_STORE])
+
+    # -- cookies -----------------------------------------------------------------------------------------------------
+
+    def login_cookies(self, token: str | None, secure: bool) -> list[tuple[str, str]]:
+        """`auth=true` because clients look for it, and the session, which is what counts."""
+        cookies = [format_cookie("auth", "true", path=self._auth_path)]
+        if token is not None:
+            cookies.append(format_cookie(self.cookie, token, http_only=True, same_site="Lax", secure=secure))
+        return [("Set-Cookie", cookie) for cookie in cookies]
+
+    def logout_cookies(self, secure: bool) -> list[tuple[str, str]]:
+        gone = format_cookie(self.cookie, "", max_age=0, http_only=True, same_site="Lax", secure=secure)
+        return [("Set-Cookie", format_cookie("auth", "", path=self._auth_path, max_age=0)), ("Set-Cookie", gone)]
+
+
+class IndexPage:
+    """The page a login is answered with: a file, read at the start and again when it has changed."""
+
+    CHECK_SECONDS = 1.0
+
+    def __init__(self, path: Path) -> None:
+        """OSError if it cannot be read."""
+        self.path = path
+        self.body = path.read_bytes()
+        self._stamp = self._look()
+        self._checked = float("-inf")
+
+    def current(self, now: float) -> bytes:
+        """The file's content, at most a second old. The last one that could be read, if it cannot be now."""
+        if now - self._checked >= self.CHECK_SECONDS:
+            self._checked = now
+            try:
+                stamp = self._look()
+                if stamp != self._stamp:
+                    self.body, self._stamp = self.path.read_bytes(), stamp
+            except OSError:
+                pass
+        return self.body
+
+    def _look(self) -> tuple[int, int]:
+        status = self.path.stat()
+        return status.st_mtime_ns, status.st_size
