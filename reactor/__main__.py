@@ -8,24 +8,26 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from reactor.app import App
 from reactor.config import Config, load
+from reactor.core.listener import Address
 from reactor.core.loop import Reactor
-from reactor.core.task import Task
+from reactor.core.task import Cancelled, Task
 from reactor.errors import ConfigError, ReactorError, StartError
 from reactor.log import Log
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status (see above)."""
     arguments = _parser().parse_args(argv)
     try:
         config = load(arguments.config)
         if arguments.check:
-            print(describe(App(Reactor(), config, Log())))
+            print(check(config))
             return 0
         return serve(config)
     except ConfigError as error:
@@ -34,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StartError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # before the loop took the signals over
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,52 +54,93 @@ def serve(config: Config) -> int:
     reactor = Reactor()
     log = Log()
     try:
-        app = App(reactor, config, log)
-        _on_signals(reactor, app)
-        reactor.run_task(app.start())
-        for address in app.server.listeners:
-            log.say(f"Listening on http://{address}/ (Ctrl-C stops; SIGHUP reloads {config.file})")
-        reactor.run()
+        Program(reactor, App(reactor, config, log)).run()
         return 0
     finally:
         log.close()
         reactor.close()
 
 
-def _on_signals(reactor: Reactor, app: App) -> None:
-    """SIGINT and SIGTERM: drain and end, at once the second time. SIGHUP: reload."""
-    stopping: list[Task[None]] = []
+class Program:
+    """The app under the signals: SIGINT and SIGTERM drain and end it, at once the second time; SIGHUP reloads it."""
 
-    def stop() -> None:
-        if stopping:
-            app.log.info("stopping at once")
-            app.server.abort()
+    def __init__(self, reactor: Reactor, app: App) -> None:
+        self._reactor = reactor
+        self._app = app
+        self._stopping: Task[None] | None = None
+        self._reloading: Task[None] | None = None
+        self._reload_wanted = False
+
+    def run(self) -> None:
+        """Raises StartError and ConfigError. A signal that comes during the start ends that too."""
+        reactor = self._reactor
+        reactor.on_signal(signal.SIGTERM, self._stop)
+        reactor.on_signal(signal.SIGINT, self._stop)
+        reactor.on_signal(signal.SIGHUP, self._reload)
+        try:
+            reactor.run_task(self._app.start())
+        except Cancelled:
+            pass
+        if self._stopping is None:
+            self._announce(set())
+            reactor.run()
+        if self._stopping is not None:
+            reactor.run_until(self._stopping)
+
+    def _announce(self, known: set[Address]) -> None:
+        """Say which addresses there are beside the `known` ones, with the port that the system chose for port 0."""
+        app = self._app
+        for address, listener in app.server.listeners.items():
+            if address not in known:
+                where = address._replace(port=listener.address.port)
+                app.log.say(f"Listening on http://{where}/ (Ctrl-C stops; SIGHUP reloads {app.generation.config.file})")
+
+    def _stop(self) -> None:
+        log, server = self._app.log, self._app.server
+        if self._stopping is not None:
+            log.info("stopping at once")
+            server.abort()
             return
-        if app.server.connections:
-            seconds, count = app.server.settings.drain, len(app.server.connections)
-            app.log.info(f"stopping: up to {seconds:g} s for {count} connections")
-        stopping.append(reactor.spawn(app.stop()))
-        stopping[0].on_done(lambda _: reactor.stop())
+        if server.connections:
+            log.info(f"stopping: up to {server.settings.drain:g} s for {len(server.connections)} connections")
+        self._stopping = self._reactor.spawn(self._app.stop())
+        self._stopping.on_done(lambda _: self._reactor.stop())
 
-    reactor.on_signal(signal.SIGTERM, stop)
-    reactor.on_signal(signal.SIGINT, stop)
-    reactor.on_signal(signal.SIGHUP, lambda: reactor.spawn(_reload(app)).on_done(_ignore))
+    def _reload(self) -> None:
+        self._reload_wanted = True
+        if self._reloading is None or self._reloading.done:
+            self._reloading = self._reactor.spawn(self._reload_while_wanted())
+
+    async def _reload_while_wanted(self) -> None:
+        """Once more if the file was changed, and a signal came, while the last reload was under way."""
+        while self._reload_wanted and self._stopping is None:
+            self._reload_wanted = False
+            await self._reload_once()
+
+    async def _reload_once(self) -> None:
+        """A config that is wrong changes nothing, and says so."""
+        app = self._app
+        file = app.generation.config.file
+        known = set(app.server.listeners)
+        try:
+            await app.reload(load(file))
+        except ReactorError as error:
+            # A plugin that raised what it should not is named in one line, and its author wants the traceback.
+            app.log.error(f"not reloaded, the old configuration stays: {error}", error.__cause__)
+        except Exception as error:
+            app.log.error("not reloaded, the old configuration stays: a plugin failed", error)
+        else:
+            app.log.info(f"reloaded {file}")
+            self._announce(known)
 
 
-async def _reload(app: App) -> None:
-    """A config that is wrong changes nothing, and says so."""
-    file = app.generation.config.file
+def check(config: Config) -> str:
+    """Set everything up, and say what it would be."""
+    reactor = Reactor()
     try:
-        await app.reload(load(file))
-    except ReactorError as error:
-        app.log.error(f"not reloaded, the old configuration stays: {error}")
-    except Exception as error:
-        app.log.error("not reloaded, the old configuration stays: a plugin failed", error)
-    else:
-        app.log.info(f"reloaded {file}")
-
-
-_ignore: Callable[[object], None] = lambda _: None  # noqa: E731
+        return describe(App(reactor, config, Log()))
+    finally:
+        reactor.close()
 
 
 def describe(app: App) -> str:

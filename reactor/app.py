@@ -9,21 +9,23 @@
 from __future__ import annotations
 
 import resource
-import socket
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reactor.config import Config, with_connection_limit
 from reactor.core.listener import Address, bind
 from reactor.core.loop import Reactor
 from reactor.core.offload import Pool
-from reactor.core.task import Future
+from reactor.core.task import Cancelled, Future, Task, current_task, timeout
 from reactor.errors import ReactorError, StartError
 from reactor.generation import Generation
 from reactor.http.client import Client
 from reactor.http.server import HTTPServer, Settings
 from reactor.log import Log
+
+if TYPE_CHECKING:
+    import socket
 
 T = TypeVar("T")
 
@@ -32,14 +34,20 @@ T = TypeVar("T")
 POOLS = {"hash": (2, 16), "names": (2, 64), "store": (1, 10_000), "work": (4, 64)}
 # Descriptors that are not clients: listeners, databases, log files, upstream connections.
 RESERVED_DESCRIPTORS = 64
+# Seconds that the tasks of requests whose connection was cut have to tidy up before the stop hooks run.
+TIDY_UP = 5.0
 
 
 class PoolLike(Protocol):
+    """What runs blocking functions for the loop: `core.offload.Pool`, or a fake."""
+
     def run(self, function: Callable[..., T], *args: Any) -> Future[T]: ...
     def close(self) -> bool: ...
 
 
 class App:
+    """Everything of one process but the signals. `generation` is the one that new requests meet."""
+
     def __init__(
         self,
         reactor: Reactor,
@@ -56,7 +64,7 @@ class App:
         self._make_pool = make_pool or self._start_pool
         self._pools: dict[str, PoolLike] = {}
         self._retiring: set[Generation] = set()
-        self._reloading = False
+        self._changing: Task[Any] | None = None  # the task of a start or a reload that is under way
         self._client: Client | None = None
         reactor.on_error = lambda error, where: log.error(f"an unexpected error {where}", error)
         self.generation = Generation(self, config)
@@ -65,6 +73,7 @@ class App:
         self.server.on_trouble = log.warning
 
     def settings_of(self, config: Config) -> Settings:
+        """The bounds of `config`, with a number of connections where it names none."""
         return with_connection_limit(config.settings, descriptor_limit() - RESERVED_DESCRIPTORS)
 
     # -- helper threads ----------------------------------------------------------------------------------------------
@@ -74,15 +83,18 @@ class App:
         return Pool(self.reactor, name, threads=threads, queue=queue)
 
     def pool(self, name: str) -> PoolLike:
+        """The helper threads of that name (see POOLS), made when they are first asked for."""
         if name not in self._pools:
             self._pools[name] = self._make_pool(name)
         return self._pools[name]
 
     def offload(self, pool: str, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Run `function(*args)` in the threads of `pool`. Overloaded, at once, if too much waits for them."""
         return self.pool(pool).run(function, *args)
 
     @property
     def client(self) -> Client:
+        """The HTTP client of this process, made when it is first asked for."""
         if self._client is None:
             self._client = Client(self.reactor, self.pool("names"))
         return self._client
@@ -93,17 +105,20 @@ class App:
         """Raises StartError or ConfigError in one line; nothing is left open then."""
         config = self.generation.config
         sockets = bind_all(config.listen)
+        self._changing = current_task()
         try:
             await self.start_generation(self.generation)
             self._open_access(config)
             self._listen(sockets)
         except BaseException:
-            for sock in sockets.values():
-                sock.close()
+            self._unlisten(sockets)
             await self._close()
             raise
+        finally:
+            self._changing = None
 
     async def start_generation(self, generation: Generation) -> None:
+        """Make its state directory and run its start hooks; StartError, and what they raise."""
         state_dir = generation.config.state_dir
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -116,21 +131,27 @@ class App:
         self.server.on_access = self.log.access if has_log else None
 
     def _listen(self, sockets: dict[Address, socket.socket]) -> None:
-        for address in list(sockets):
-            self.server.listen(address, sockets[address])
-            del sockets[address]
+        for address, sock in sockets.items():
+            self.server.listen(address, sock)
+
+    def _unlisten(self, sockets: dict[Address, socket.socket]) -> None:
+        """Give all of these back, those that are served already too."""
+        for address, sock in sockets.items():
+            if address in self.server.listeners:
+                self.server.unlisten(address)
+            sock.close()
 
     async def reload(self, config: Config) -> None:
         """Put `config` in place of the one that serves. If anything of it is wrong, the old one stays and the error
         is raised. Requests in flight end on the old routes; no connection is cut.
         """
-        if self._reloading:
-            raise ReactorError("a reload is under way")
-        self._reloading = True
+        if self._changing is not None or self.server.draining:
+            raise ReactorError("a start, a reload or the end is under way")
+        self._changing = current_task()
         try:
             await self._reload(config)
         finally:
-            self._reloading = False
+            self._changing = None
 
     async def _reload(self, config: Config) -> None:
         old = self.generation
@@ -139,37 +160,54 @@ class App:
         try:
             await self.start_generation(new)
             self._listen(sockets)
+            self._open_access(config)  # the last that can fail
         except BaseException:
-            for sock in sockets.values():
-                sock.close()
+            self._unlisten(sockets)
+            await new.stop()
             raise
-        for address in set(old.config.listen) - set(config.listen):
-            self._unlisten(address)
+        for address in set(self.server.listeners) - set(config.listen):
+            self.server.unlisten(address)
         self.generation = new
         self.server.site = new.site
-        self._open_access(config)
         old.pause()
         self._retiring.add(old)
         old.site.retire(lambda: self._retire(old))
 
-    def _unlisten(self, address: Address) -> None:
-        if address in self.server.listeners:
-            self.server.unlisten(address)
-
     def _retire(self, generation: Generation) -> None:
-        self._retiring.discard(generation)
-        self.reactor.spawn(generation.stop()).on_done(lambda _: None)
+        self.reactor.spawn(generation.stop()).on_done(lambda _: self._retiring.discard(generation))
 
     async def stop(self) -> None:
-        """Drain the connections, then stop the plugins and the threads."""
-        await self.server.close()
+        """Drain the connections, then stop the plugins and the threads. A start or a reload that is under way is
+        cancelled, and undone.
+        """
+        drained = self.server.close()
+        if self._changing is not None:
+            changing = self._changing
+            changing.cancel()
+            try:
+                await changing
+            except (Exception, Cancelled):
+                pass  # whoever began it hears of it
+        await drained
+        await self._tidied_up()
         await self._close()
+
+    async def _tidied_up(self) -> None:
+        """The handlers whose connection was cut have been cancelled; their `finally` may still wait for something."""
+        idle = self.reactor.future()
+        self.generation.site.retire(lambda: idle.set_result(None))
+        try:
+            async with timeout(TIDY_UP):
+                await idle
+        except TimeoutError:
+            self.log.warning("a handler did not end in time and was left behind")
 
     async def _close(self) -> None:
         for generation in [*self._retiring, self.generation]:
             await generation.stop()
         if self._client is not None:
             self._client.close()
+        self.log.close_access()
         for name, pool in self._pools.items():
             if not pool.close():
                 self.log.warning(f"the {name} threads did not end in time and were left behind")

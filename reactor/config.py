@@ -40,6 +40,8 @@ class ServerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Section:
+    """One `[name]` of the file; its values are text still."""
+
     name: str
     values: Mapping[str, str]
 
@@ -90,12 +92,15 @@ class Config:
                 addresses.append(parse_address(text, 8000))
             except ValueError as error:
                 raise self.error(str(error), "server", "listen") from None
+        if not addresses:
+            raise self.error("has to name an address, such as 127.0.0.1:8000", "server", "listen")
         if len(set(addresses)) < len(addresses):
             raise self.error("the same address twice", "server", "listen")
         return addresses
 
     @property
     def listens_beyond_loopback(self) -> bool:
+        """Whether any listener can be reached from another machine."""
         return not all(is_loopback(address.host) for address in self.listen)
 
     def options(self, section: Section, options: type[T] | None) -> T | None:
@@ -124,6 +129,9 @@ class Config:
             return msgspec.convert(converted, kind, strict=False)
         except msgspec.ValidationError as error:
             words, _, path = str(error).partition(" - at ")
+            missing = re.search(r"missing required field `(\w+)`", words)
+            if missing:
+                raise self.error("has to be given", section, missing.group(1)) from None
             found = re.search(r"[$.`](\w+)", path.replace("$.", "$")) or re.match(r"`(\w+)`", words)
             raise self.error(words, section, found.group(1) if found else "") from None
 
@@ -153,7 +161,7 @@ class Config:
 def load(path: str | Path) -> Config:
     """Read a config file; ConfigError if it cannot be read."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError("there is no such file; say where yours is with -c FILE", file=str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -164,7 +172,7 @@ def load(path: str | Path) -> Config:
 _YES, _NO = ("yes", "on", "true", "1"), ("no", "off", "false", "0")
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_size = re.compile(r"(-?[0-9_]+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_size = re.compile(r"(-?[0-9]+(?:_[0-9]+)*)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _duration = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|)", re.IGNORECASE)
 
 

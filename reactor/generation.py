@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import reduce
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from reactor.config import Config, Section
 from reactor.core.task import Cancelled, Future, Task
 from reactor.core.timers import Timer
-from reactor.errors import ConfigError
+from reactor.errors import ConfigError, StartError
 from reactor.http.message import Guard, Handler, Request, Response
 from reactor.http.router import Route, RouteError, Router, is_async
 from reactor.http.server import Site
@@ -50,6 +52,7 @@ class Generation:
         self._tasks: set[Future[Any]] = set()
         self._timers: dict[object, Timer] = {}
         self._running = False
+        self._ended: Future[None] | None = None  # from the first `stop` on
         self._begun: list[Plugin] = []
         self._held: list[_Kept] = []
         self.plugins = [self._set_up(section) for section in config.plugins]
@@ -64,14 +67,18 @@ class Generation:
         setup = getattr(module, "setup", None)
         if setup is None:
             raise self.config.error(f"the module {module.__name__} has no setup(plugin, options)", section.name)
-        options = self.config.options(section, getattr(module, "Options", None))
-        plugin = Plugin(name, self, options)
         try:
+            options = self.config.options(section, getattr(module, "Options", None))
+            plugin = Plugin(name, self, options)
             setup(plugin, options)
         except ConfigError as error:
             if error.file:
                 raise
             raise self.config.error(error.message, section.name, error.key) from None
+        except StartError:
+            raise
+        except Exception as error:
+            raise self.config.error(f"a plugin failed in its setup: {_in_a_line(error)}", section.name) from error
         return plugin
 
     def _find(self, section: Section, name: str) -> ModuleType:
@@ -86,12 +93,15 @@ class Generation:
     def _import(self, module: str, section: Section, key: str) -> ModuleType:
         try:
             return importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name is None or not (module + ".").startswith(error.name + "."):
-                raise  # the plugin is there; what it imports is not
-            raise self.config.error(f"there is no module {module}: no such plugin", section.name, key) from None
+        except Exception as error:
+            missing = error.name if isinstance(error, ModuleNotFoundError) else None
+            if missing is not None and (module + ".").startswith(missing + "."):
+                raise self.config.error(f"there is no module {module}: no such plugin", section.name, key) from None
+            words = f"a plugin failed to be imported: {_in_a_line(error)}"
+            raise self.config.error(words, section.name, key) from error
 
     def _build_router(self) -> Router:
+        self._check_guards()
         everywhere = [guard for plugin in self.plugins for guard in plugin.everywhere]
 
         def fallback(handler: Handler) -> Route:
@@ -110,6 +120,16 @@ class Generation:
                 except RouteError as error:
                     raise self.config.error(str(error), f"plugin:{plugin.name}") from None
         return router
+
+    def _check_guards(self) -> None:
+        """Two of one name: a route could not tell which of them it is behind."""
+        owners: dict[str, str] = {}
+        for plugin in self.plugins:
+            for name in plugin.guards:
+                if name in owners:
+                    words = f"the guard {name!r} is already declared by plugin {owners[name]}"
+                    raise self.config.error(words, f"plugin:{plugin.name}")
+                owners[name] = plugin.name
 
     def _guard(self, plugin: Plugin, name: str) -> Guard:
         for other in self.plugins:
@@ -132,11 +152,13 @@ class Generation:
     # -- what Plugin asks for ----------------------------------------------------------------------------------------
 
     def provide(self, owner: str, name: str, service: object) -> None:
+        """See `Plugin.provide`; ConfigError if `name` is taken."""
         if name in self._services:
             raise ConfigError(f"the service {name!r} is already provided by plugin {self._services[name][0]}")
         self._services[name] = (owner, service)
 
     def service(self, asker: str, name: str) -> Any:
+        """See `Plugin.service`; ConfigError if nobody provides it."""
         if name not in self._services:
             raise self.config.error(f"wants the service {name!r}, which no plugin here provides", f"plugin:{asker}")
         return self._services[name][1]
@@ -144,6 +166,7 @@ class Generation:
     def keep(
         self, key: str, factory: Callable[[], T], start: Callable[[T], Any] | None, stop: Callable[[T], Any] | None
     ) -> T:
+        """See `Plugin.keep`; `key` has the plugin's name in it."""
         kept = self._kept.get(key)
         if kept is None and self._previous is not None:
             kept = self._previous._kept.get(key)
@@ -154,6 +177,7 @@ class Generation:
         return value
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
+        """See `Plugin.spawn`."""
         task = self.host.reactor.spawn(coroutine)
         if not task.done:
             self._tasks.add(task)
@@ -217,8 +241,18 @@ class Generation:
 
     async def stop(self) -> None:
         """After the last request: end the tasks, run the stop hooks in reverse order, let go of what was kept. An
-        error in one is logged and stops none of the others.
+        error in one is logged and stops none of the others. A second call waits for the end of the first.
         """
+        if self._ended is not None:
+            await self._ended
+            return
+        self._ended = Future(self.host.reactor)
+        try:
+            await self._stop()
+        finally:
+            self._ended.set_result(None)
+
+    async def _stop(self) -> None:
         self.pause()
         tasks = list(self._tasks)
         for task in tasks:
@@ -248,6 +282,15 @@ class Generation:
             self.host.log.error(what, error)
 
 
+def _in_a_line(error: Exception) -> str:
+    """What a traceback says, as far as it goes into one line."""
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) or not frames:  # which says where it is
+        return words
+    return f"{words} ({frames[-1].filename}, line {frames[-1].lineno})"
+
+
 async def _run(result: Awaitable[None] | None) -> None:
     if result is not None:
         await result
@@ -255,25 +298,23 @@ async def _run(result: Awaitable[None] | None) -> None:
 
 def _all_of(guards: list[Guard]) -> Guard | None:
     """One guard that asks each in turn."""
-    if len(guards) < 2:
-        return guards[0] if guards else None
+    return reduce(_both, guards) if guards else None
 
+
+def _both(first: Guard, second: Guard) -> Guard:
     def ask(request: Request) -> Any:
-        for number, guard in enumerate(guards):
-            verdict = guard(request)
-            if verdict is not None:
-                return verdict if isinstance(verdict, Response) else _ask_on(request, verdict, guards[number + 1 :])
-        return None
+        verdict = first(request)
+        if verdict is None:
+            return second(request)
+        return verdict if isinstance(verdict, Response) else _ask_second(request, verdict, second)
 
     return ask
 
 
-async def _ask_on(request: Request, verdict: Any, rest: list[Guard]) -> Response | None:
-    refusal: Response | None = await verdict
-    for guard in rest:
-        if refusal is not None:
-            return refusal
-        answer = guard(request)
+async def _ask_second(request: Request, verdict: Awaitable[Response | None], second: Guard) -> Response | None:
+    refusal = await verdict
+    if refusal is None:
+        answer = second(request)
         refusal = answer if answer is None or isinstance(answer, Response) else await answer
     return refusal
 

@@ -42,8 +42,9 @@ class Writer:
         self._thread: threading.Thread | None = None
 
     def write(self, stream: IO[str], line: str | None) -> None:
+        """Queue `line` for `stream`, or its close. Never waits; over MOST_WAITING a line is counted and dropped."""
         with self._changed:
-            if len(self._lines) >= MOST_WAITING:
+            if len(self._lines) >= MOST_WAITING and line is not None:
                 self._dropped += 1
                 return
             self._lines.append((stream, line))
@@ -106,9 +107,11 @@ class Log:
         self._write(sys.stdout, text)
 
     def info(self, text: str) -> None:
+        """Something worth knowing that nobody has to act on."""
         self._line("info", text)
 
     def warning(self, text: str) -> None:
+        """Something is not as it should be, and the program copes."""
         self._line("warning", text)
 
     def error(self, text: str, exc: BaseException | None = None) -> None:
@@ -124,15 +127,20 @@ class Log:
         self._write(sys.stderr, f"{stamp} {level}: {escape(text)}")
 
     def open_access(self, where: str, directory: Path) -> bool:
-        """Begin an access log: "off", "-" for standard error, or a file. True if there is one."""
+        """Begin an access log: "off", "-" for standard error, or a file. True if there is one. StartError if it
+        cannot be written; the one before goes on then.
+        """
+        access: IO[str] | None = None
+        if where == "-":
+            access = sys.stderr
+        elif where != "off":
+            try:
+                access = open(directory / where, "a", encoding="utf-8")  # noqa: SIM115
+            except OSError as error:
+                raise StartError(f"cannot write the access log {where}: {error.strerror}") from None
         self.close_access()
-        if where == "off":
-            return False
-        try:
-            self._access = sys.stderr if where == "-" else open(directory / where, "a", encoding="utf-8")  # noqa: SIM115
-        except OSError as error:
-            raise StartError(f"cannot write the access log {where}: {error.strerror}") from None
-        return True
+        self._access = access
+        return access is not None
 
     def access(self, head: RequestHead, client: str, status: int, size: int) -> None:
         """One line in the combined format."""
@@ -150,11 +158,13 @@ class Log:
         self._write(self._access, f'{client} - - {request} {status} {size} "{referer}" "{agent}"')
 
     def close_access(self) -> None:
+        """End the access log; what waits is written first."""
         access, self._access = self._access, None
         if access is not None and access is not sys.stderr:
             self._write(access, None)
 
     def close(self) -> None:
+        """Write what waits, for two seconds at the most, and end the thread."""
         self.close_access()
         if self._writer is not None:
             self._writer.close()

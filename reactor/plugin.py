@@ -25,6 +25,8 @@ Hook = Callable[[], Awaitable[None] | None]
 
 
 class RouteSpec(NamedTuple):
+    """What `Plugin.route` was told; the generation makes a Route of it."""
+
     methods: tuple[str, ...]
     pattern: str
     handler: Handler
@@ -39,6 +41,7 @@ class Plugin:
         self.name = name
         self.options = options
         self._generation = generation
+        self._reactor = generation.host.reactor
         self.log: Log = generation.host.log
         self.routes: list[RouteSpec] = []
         self.guards: dict[str, Guard] = {}
@@ -113,6 +116,8 @@ class Plugin:
 
     def every(self, seconds: float, hook: Hook) -> None:
         """Call `hook()` every so often between start and stop; an `async` one is never started while it still runs."""
+        if not seconds > 0:
+            raise ConfigError(f"plugin {self.name}: a timer every {seconds:g} s would never let go")
         self.timers.append((seconds, hook))
 
     def on_start(self, hook: Hook) -> None:
@@ -146,7 +151,7 @@ class Plugin:
 
     def monotonic(self) -> float:
         """Seconds on a clock that never jumps; what intervals and expiry in memory are measured with."""
-        return self._generation.host.reactor.now
+        return self._reactor.now
 
     def unix_time(self) -> float:
         """Seconds since 1970, for what is stored or shown. It may jump."""

@@ -23,8 +23,8 @@ from urllib.parse import urlencode
 from reactor.app import App
 from reactor.config import Config
 from reactor.core.loop import Reactor
-from reactor.core.task import Future
-from reactor.core.transport import ConnectionProtocol
+from reactor.core.task import Future, set_current_reactor
+from reactor.core.transport import HIGH_WATER, RECV_SIZE, ConnectionProtocol
 from reactor.errors import ReactorError
 from reactor.log import Log
 from reactor.sansio.forms import FORM_TYPE
@@ -46,6 +46,7 @@ class FakeClock:
         return self.now
 
     def unix_time(self) -> float:
+        """EPOCH, and what has passed since the clock was made."""
         return EPOCH + self.now - 1000.0
 
 
@@ -87,8 +88,6 @@ class FakeReactor(Reactor):
         self.settle()
 
     def _turn_once(self) -> None:
-        from reactor.core.task import set_current_reactor
-
         before = set_current_reactor(self)
         try:
             self.turn()
@@ -103,6 +102,7 @@ class InlinePool:
         self._reactor = reactor
 
     def run(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Run it in the loop's next turn; a raise is the Future's error."""
         future: Future[T] = Future(self._reactor)
 
         def work() -> None:
@@ -115,11 +115,14 @@ class InlinePool:
         return future
 
     def close(self) -> bool:
+        """True, as of a pool whose threads have all ended."""
         return True
 
 
 class MemoryTransport:
-    """What a protocol needs of a transport, in memory. `sent` is what it has written; `stall` holds writes back."""
+    """What a protocol needs of a transport, in memory. `sent` is what it has written; `stall` holds writes back, and
+    what is fed while the protocol does not read waits until it does.
+    """
 
     def __init__(self, reactor: Reactor, protocol: ConnectionProtocol, peer: object = ("127.0.0.1", 50_000)) -> None:
         self.peer = peer
@@ -129,6 +132,10 @@ class MemoryTransport:
         self.stall = False
         self.last_progress = reactor.now
         self._held = bytearray()
+        self._files: list[Callable[[], object]] = []  # who waits for the end of a file that is held
+        self._incoming = bytearray()
+        self._eof = False
+        self._writer_paused = False
         self._closing = False
         self._reactor = reactor
         self._protocol = protocol
@@ -137,65 +144,106 @@ class MemoryTransport:
     # -- the protocol's side -----------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
+        """Append to `sent`; during a stall, hold it back."""
         if self.is_closing:
             return
         if self.stall:
             if not self._held:
                 self.last_progress = self._reactor.now
             self._held += data
+            if len(self._held) > HIGH_WATER and not self._writer_paused:
+                self._writer_paused = True
+                self._reactor.call_soon(self._protocol.pause_writing)
         else:
             self.sent += data
 
     def sendfile(self, file: IO[bytes], offset: int, size: int, on_done: Callable[[], object]) -> None:
+        """The bytes of the file, as `write` has them."""
         file.seek(offset)
         self.write(file.read(size))
-        self._reactor.call_soon(on_done)
+        if self._held:
+            self._files.append(on_done)
+        else:
+            self._reactor.call_soon(on_done)
 
     @property
     def unsent(self) -> int:
+        """Bytes that a stall holds back."""
         return len(self._held)
 
     @property
     def is_closing(self) -> bool:
+        """Whether it has been closed or aborted."""
         return self._closing or self.lost
 
     def pause_reading(self) -> None:
+        """What is fed from now on waits."""
         self.reading = False
 
     def resume_reading(self) -> None:
+        """What has waited is delivered in the next turn."""
         self.reading = True
+        if self._incoming or self._eof:
+            self._reactor.call_soon(self._deliver)
 
     def write_eof(self) -> None:
-        pass
+        """Not seen by the test: `sent` is all there is."""
 
     def close(self, linger: float = 0.0) -> None:
+        """Lost once all is sent, so after the end of a stall."""
         self._closing = True
         if not self._held:
             self.abort()
 
     def abort(self, error: OSError | None = None) -> None:
+        """Lost now; the protocol hears it in the next turn."""
         if not self.lost:
             self.lost = True
+            self._held.clear()
+            self._files_done()
             self._reactor.call_soon(self._protocol.connection_lost, error)
 
     # -- the test's side ---------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
         """The peer sends `data`."""
-        if not self.is_closing:
-            self._protocol.data_received(data)
+        self._incoming += data
+        self._deliver()
 
     def feed_eof(self) -> None:
-        if not self.is_closing:
-            self._protocol.eof_received()
+        """The peer sends no more; it may still read."""
+        self._eof = True
+        self._deliver()
+
+    def _deliver(self) -> None:
+        before = set_current_reactor(self._reactor)
+        try:
+            while self._incoming and self.reading and not self.is_closing:
+                data = bytes(self._incoming[:RECV_SIZE])
+                del self._incoming[:RECV_SIZE]
+                self._protocol.data_received(data)
+            if self._eof and not self._incoming and self.reading and not self.is_closing:
+                self._eof = False
+                self._protocol.eof_received()
+        finally:
+            set_current_reactor(before)
 
     def release(self) -> None:
         """End a stall: the peer reads again."""
         self.stall = False
         self.sent += self._held
         self._held.clear()
+        self._files_done()
         if self._closing:
             self.abort()
+        elif self._writer_paused:
+            self._writer_paused = False
+            self._reactor.call_soon(self._protocol.resume_writing)
+
+    def _files_done(self) -> None:
+        files, self._files = self._files, []
+        for on_done in files:
+            self._reactor.call_soon(on_done)
 
 
 class Answer:
@@ -208,9 +256,11 @@ class Answer:
 
     @property
     def text(self) -> str:
+        """The body, which is UTF-8 or raises."""
         return self.body.decode()
 
     def json(self) -> Any:
+        """The body as JSON; ValueError if it is none."""
         return json_module.loads(self.body)
 
     def __repr__(self) -> str:
@@ -274,9 +324,11 @@ class TestApp:
         self._run(self.app.reload(self._config(sections)))
 
     def service(self, name: str) -> Any:
+        """What a plugin provides under `name`; ConfigError if none does."""
         return self.app.generation.service("the test", name)
 
     def advance(self, seconds: float) -> None:
+        """Let so many seconds pass, and happen what is due in them."""
         self.reactor.advance(seconds)
 
     def connect(self, client: str = "127.0.0.1") -> MemoryTransport:
@@ -332,12 +384,15 @@ class TestApp:
         raise AssertionError("no answer")
 
     def get(self, target: str, **more: Any) -> Answer:
+        """`request("GET", target, …)`"""
         return self.request("GET", target, **more)
 
     def post(self, target: str, **more: Any) -> Answer:
+        """`request("POST", target, …)`"""
         return self.request("POST", target, **more)
 
     def put(self, target: str, **more: Any) -> Answer:
+        """`request("PUT", target, …)`"""
         return self.request("PUT", target, **more)
 
 

@@ -50,8 +50,13 @@ async def dial(
     finally:
         if race is not None:
             race.end()
+    try:
+        peer = sock.getpeername()[:2]
+    except OSError:  # reset before we looked
+        sock.close()
+        raise DialError(_why(errno.ECONNRESET, address)) from None
     protocol = factory()
-    Transport(reactor, sock, sock.getpeername()[:2], protocol)
+    Transport(reactor, sock, peer, protocol)
     return protocol
 
 
@@ -130,6 +135,8 @@ class _Race:
         self._reactor.call_soon(self._next)
 
     def _ready(self, sock: socket.socket) -> None:
+        if sock not in self._running:  # another one has won in this very turn
+            return
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self._running.discard(sock)
         self._reactor.unregister(sock.fileno())

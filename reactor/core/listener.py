@@ -38,7 +38,10 @@ class Address(NamedTuple):
 def bind(address: Address) -> socket.socket:
     """A bound socket, not listening yet. StartError, in words, if the system does not give it."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:  # a machine without IPv6
+        raise StartError(f"cannot listen on {address}: {_why(error)}") from None
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -54,7 +57,7 @@ def bind(address: Address) -> socket.socket:
 def parse_address(text: str, default_port: int = 0) -> Address:
     """`127.0.0.1:8000`, `[::1]:8000`, `localhost:80`; ValueError, in words, for anything else."""
     match = _address.fullmatch(text.strip())
-    if match is None:
+    if match is None or (match.group(2) or "").isdigit():  # a port alone would be taken for an address
         raise ValueError(f"{text!r} is not HOST:PORT (such as 127.0.0.1:8000 or [::1]:8000)")
     port = int(match.group(3)) if match.group(3) else default_port
     if port > 65535:
@@ -118,7 +121,7 @@ class Listener:
         """Listen and accept. StartError if somebody else got the port meanwhile."""
         try:
             self._sock.listen(backlog)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise StartError(f"cannot listen on {self.address}: {_why(error)}") from None
         self._resume()
 
@@ -129,6 +132,8 @@ class Listener:
 
     def _ready(self, _: int) -> None:
         for _ in range(ACCEPTS_A_TURN):
+            if not self._open:  # closed by one that was let in, or by another source of the same turn
+                break
             try:
                 sock, peer = self._sock.accept()
             except (BlockingIOError, InterruptedError):
@@ -140,8 +145,6 @@ class Listener:
                 continue  # this one connection died in the backlog (ECONNABORTED and its kin)
             self._in_trouble = False
             self._admit(sock, peer)
-            if not self._open:
-                break
 
     def _admit(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         sock.setblocking(False)
@@ -156,6 +159,7 @@ class Listener:
         try:
             sock.send(self._refusal)
             sock.shutdown(socket.SHUT_WR)
+            sock.recv(65_536)  # what is unread at the close turns it into a reset
         except OSError:
             pass  # it did not wait for the answer
         sock.close()

@@ -55,6 +55,7 @@ class Reactor:
         self._from_threads: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._waker: _Waker | None = None
         self._signals: dict[int, Callable[[], object]] = {}
+        self._signals_before: dict[int, Any] = {}
         self._stopping = False
         self.timers = Timers()
         self.now = clock()
@@ -67,6 +68,7 @@ class Reactor:
         self._ready.append((callback, args))
 
     def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call once, `seconds` from now; `cancel` the Timer to prevent it."""
         return self.timers.add(self._clock() + seconds, callback, *args)
 
     def call_from_thread(self, callback: Callable[..., object], *args: Any) -> None:
@@ -76,6 +78,7 @@ class Reactor:
             self._waker.wake()
 
     def deadline(self, on_expire: Callable[[], object]) -> Deadline:
+        """A time limit that moves and has no time yet; see `timers`."""
         return Deadline(self.timers, on_expire)
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
@@ -87,6 +90,7 @@ class Reactor:
             set_current_reactor(before)
 
     def future(self) -> Future[Any]:
+        """A Future whose waiters this loop wakes."""
         return Future(self)
 
     # -- sources -----------------------------------------------------------------------------------------------------
@@ -96,9 +100,11 @@ class Reactor:
         self._selector.register(fd, events, ready)
 
     def modify(self, fd: int, events: int, ready: Ready) -> None:
+        """Change what a registered descriptor waits for, and who is called."""
         self._selector.modify(fd, events, ready)
 
     def unregister(self, fd: int) -> None:
+        """Forget a descriptor; before it is closed, as its number may come back at once."""
         self._selector.unregister(fd)
 
     def need_waker(self) -> None:
@@ -115,7 +121,8 @@ class Reactor:
             signal.set_wakeup_fd(self._waker.signal_fd, warn_on_full_buffer=False)
         self._signals[number] = callback
         # The handler itself does nothing: the number arrives as a byte through the wake-up descriptor.
-        signal.signal(number, _ignore_signal)
+        before = signal.signal(number, _ignore_signal)
+        self._signals_before.setdefault(number, before)
 
     def _woken(self, _: int) -> None:
         assert self._waker is not None
@@ -143,6 +150,7 @@ class Reactor:
         return future.result()
 
     def run_task(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run the loop until the coroutine is done; what it returns or raises."""
         return self.run_until(self.spawn(coroutine))
 
     def stop(self) -> None:
@@ -186,9 +194,10 @@ class Reactor:
         """Give back the descriptors and the signals. The sources belong to who registered them."""
         if self._signals:
             signal.set_wakeup_fd(-1)
-            for number in self._signals:
-                signal.signal(number, signal.SIG_DFL)
+            for number, before in self._signals_before.items():
+                signal.signal(number, before if before is not None else signal.SIG_DFL)
             self._signals.clear()
+            self._signals_before.clear()
         if self._waker is not None:
             self.unregister(self._waker.fileno())
             self._waker.close()
@@ -204,11 +213,16 @@ class _Waker:
         self._ours.setblocking(False)
         self._theirs.setblocking(False)
         self.signal_fd = self._theirs.fileno()
+        self._awake = False  # a byte of ours is on its way already
 
     def fileno(self) -> int:
         return self._ours.fileno()
 
     def wake(self) -> None:
+        # One byte at a time: the pair holds a few hundred, and a signal that finds it full would be lost.
+        if self._awake:
+            return
+        self._awake = True
         try:
             self._theirs.send(b"\0")
         except (BlockingIOError, OSError):
@@ -216,6 +230,7 @@ class _Waker:
 
     def drain(self) -> bytes:
         """What was written: zeros to wake, other bytes are signal numbers."""
+        self._awake = False  # before `recv`: a wake too many is harmless, one too few is not
         try:
             return self._ours.recv(4096)
         except BlockingIOError:

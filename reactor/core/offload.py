@@ -41,6 +41,7 @@ class Pool:
 
     @property
     def waiting(self) -> int:
+        """Jobs that no thread has taken yet."""
         return len(self._jobs)
 
     def run(self, function: Callable[..., T], *args: Any) -> Future[T]:
@@ -51,11 +52,10 @@ class Pool:
                 raise Overloaded(f"the {self._name} threads have ended")
             if len(self._jobs) >= self._most_waiting:
                 raise Overloaded(f"too much is waiting for the {self._name} threads, try again")
-            self._jobs.append(_Job(future, function, args))
-            if self._idle < len(self._jobs) and len(self._threads) < self._most_threads:
+            if self._idle <= len(self._jobs) and len(self._threads) < self._most_threads:
                 self._start_thread()
-            else:
-                self._changed.notify()
+            self._jobs.append(_Job(future, function, args))
+            self._changed.notify()
         return future
 
     def _start_thread(self) -> None:
@@ -63,8 +63,8 @@ class Pool:
         number = len(self._threads) + 1
         # Daemon: a job that hangs (a name server, a dead disk) must not keep a stopped program alive.
         thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
+        thread.start()  # which may fail: then the job is not queued either
         self._threads.append(thread)
-        thread.start()
 
     def _work(self) -> None:
         while (job := self._next_job()) is not None:

@@ -70,11 +70,13 @@ class Future(Generic[T]):
         self._watched = False  # somebody has looked at, or waits for, the outcome
 
     def set_result(self, result: T) -> None:
+        """Whoever waits goes on in the next turn; nothing if it is done already."""
         if not self.done:
             self._result = result
             self._finish()
 
     def set_error(self, error: BaseException) -> None:
+        """Whoever waits gets `error` raised; nothing if it is done already."""
         if not self.done:
             self._error = error
             self._finish()
@@ -94,6 +96,7 @@ class Future(Generic[T]):
 
     @property
     def error(self) -> BaseException | None:
+        """What it failed with; None if it did not, or is not done. Looking at it counts as having heard of it."""
         self._watched = True
         return self._error
 
@@ -145,19 +148,21 @@ class Task(Future[T]):
         super().__init__(reactor)
         self._coroutine = coroutine
         self._waiting_for: Future[Any] | None = None
-        self._cancelling: Cancelled | None = None
+        self._cancelling: tuple[Cancelled, ...] = ()
         self._step()
 
     def cancel(self, by: object = None) -> None:
         """Throw `Cancelled` into the coroutine where it waits, from the ready queue; its `finally` blocks run.
 
         A task that is running just now gets it at its next wait; a done task is left alone. Of several before the
-        delivery the latest counts, but none replaces a cancellation of the whole task (`by` None).
+        delivery each is delivered, one a wait and that of the whole task (`by` None) first: two time limits that
+        expire in one turn must both be kept.
         """
         if self.done:
             return
-        if self._cancelling is None or self._cancelling.by is not None:
-            self._cancelling = Cancelled(by)
+        if all(other.by is not by for other in self._cancelling):
+            one = (Cancelled(by),)
+            self._cancelling = one + self._cancelling if by is None else self._cancelling + one
         waiting_for, self._waiting_for = self._waiting_for, None
         if waiting_for is not None:
             waiting_for.forget(self._wake)
@@ -165,24 +170,21 @@ class Task(Future[T]):
 
     def withdraw(self, by: object) -> None:
         """Take back a cancellation by `by` that has not been delivered yet."""
-        if self._cancelling is not None and self._cancelling.by is by:
-            self._cancelling = None
+        self._cancelling = tuple(other for other in self._cancelling if other.by is not by)
 
     def _wake(self, future: Future[Any]) -> None:
         if future is self._waiting_for:
             self._waiting_for = None
             self._step()
 
-    def _step(self) -> None:
+    def _step(self, error: BaseException | None = None) -> None:
         if self.done or self._waiting_for is not None:
             return
-        cancelling, self._cancelling = self._cancelling, None
+        if error is None and self._cancelling:
+            error, self._cancelling = self._cancelling[0], self._cancelling[1:]
         outer, _running.task = _running.task, self
         try:
-            if cancelling is None:
-                future = self._coroutine.send(None)
-            else:
-                future = self._coroutine.throw(cancelling)
+            future = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
         except StopIteration as stop:
             self.set_result(stop.value)
         except (Exception, Cancelled) as error:
@@ -193,8 +195,12 @@ class Task(Future[T]):
             _running.task = outer
 
     def _wait_for(self, future: Future[Any]) -> None:
-        if self._cancelling is not None:  # cancelled while it ran: deliver at this wait
+        if self._cancelling:  # cancelled while it ran: deliver at this wait
             self._reactor.call_soon(self._step)
+            return
+        if not isinstance(future, Future):  # tell the coroutine, or it would never hear of anything again
+            words = f"a task can wait for a Future of this reactor, not for {future!r}: is it from asyncio?"
+            self._reactor.call_soon(self._step, TypeError(words))
             return
         self._waiting_for = future
         future.on_done(self._wake)

@@ -27,6 +27,7 @@ class Timer:
         self.args = args
 
     def cancel(self) -> None:
+        """Never call it; nothing if it has been called."""
         self.callback = None
         self.args = ()
 
@@ -46,6 +47,7 @@ class Timers:
         return len(self._heap)
 
     def add(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call `callback(*args)` at `when`, in the seconds of whoever runs the heap."""
         timer = Timer(when, callback, args)
         heap = self._heap
         heapq.heappush(heap, (when, next(self._number), timer))
@@ -78,7 +80,8 @@ class Timers:
 
 
 class Deadline:
-    """A time limit that moves. `at` may be assigned freely to move it later (or to NEVER); `move` handles both ways.
+    """A time limit that moves. `at` may be assigned to move it later (or to NEVER); `move` handles both ways, and the
+    way back from NEVER.
 
     `on_expire` is called once when the time has come; `at` is NEVER then.
     """

@@ -30,7 +30,10 @@ LINGER_BYTES = 1024 * 1024
 
 
 class ConnectionProtocol(Protocol):
-    """What sits on a transport."""
+    """What sits on a transport. `connection_made` comes once and first, `data_received` with bytes that are never
+    empty, `eof_received` when the peer sends no more (it may still read), `connection_lost` once and last, with the
+    system's error or None. What `data_received` or `eof_received` raises is reported, and ends the connection.
+    """
 
     def connection_made(self, transport: Transport) -> None: ...
     def data_received(self, data: bytes) -> None: ...
@@ -54,8 +57,9 @@ class Transport:
     none were waiting, came to wait (reactor time).
     """
 
-    __slots__ = ("_closing", "_fd", "_linger", "_linger_left", "_linger_timer", "_lost", "_mask", "_out", "_out_size",
-                 "_protocol", "_reactor", "_reading", "_sock", "_writer_paused", "last_progress", "peer")  # fmt: skip
+    __slots__ = ("_closing", "_ended", "_fd", "_linger", "_linger_left", "_linger_timer", "_lost", "_mask", "_out",
+                 "_out_size", "_protocol", "_reactor", "_reading", "_sock", "_writer_paused", "_writer_told",
+                 "last_progress", "peer")  # fmt: skip
 
     def __init__(self, reactor: Reactor, sock: socket.socket, peer: object, protocol: ConnectionProtocol) -> None:
         """`sock` is connected and non-blocking; it belongs to the transport from now on."""
@@ -67,9 +71,11 @@ class Transport:
         self._out: deque[memoryview | _FileSend] | None = None  # a deque costs 600 bytes: only while it is needed
         self._out_size = 0
         self._reading = True
+        self._ended = False  # the peer sends no more
         self._closing = False
         self._lost = False
         self._writer_paused = False
+        self._writer_told = False
         self._linger = 0.0
         self._linger_left = 0
         self._linger_timer: Timer | None = None
@@ -112,14 +118,17 @@ class Transport:
 
     @property
     def is_closing(self) -> bool:
+        """Whether it has been closed or lost: what is written now is dropped."""
         return self._closing or self._lost
 
     def pause_reading(self) -> None:
+        """Take no more bytes; the peer's sending stalls once the system's buffers are full."""
         self._reading = False
         self._update()
 
     def resume_reading(self) -> None:
-        if not self._closing and not self._lost:
+        """Read again; nothing once it is closing."""
+        if not self._closing and not self._lost and not self._ended:
             self._reading = True
             self._update()
 
@@ -166,6 +175,7 @@ class Transport:
             elif data:
                 self._protocol.data_received(data)
             else:
+                self._ended = True
                 self.pause_reading()  # an ended stream stays readable for ever
                 self._protocol.eof_received()
         except Exception as error:
@@ -202,8 +212,9 @@ class Transport:
 
     def _tell_writer(self) -> None:
         """Tell the protocol whether it may write, from the ready queue and as things are by then."""
-        if self._lost:
+        if self._lost or self._writer_told is self._writer_paused:
             return
+        self._writer_told = self._writer_paused
         if self._writer_paused:
             self._protocol.pause_writing()
         else:
@@ -248,7 +259,7 @@ class Transport:
         size = min(item.left, SENDFILE_SIZE)
         sent = os.sendfile(self._fd, item.file.fileno(), item.offset, size) if size else 0
         if size and not sent:
-            self._fail(OSError(f"{item.file.name} became shorter while it was sent"))
+            self._fail(OSError(f"{getattr(item.file, 'name', 'the file')} became shorter while it was sent"))
             return False
         item.offset += sent
         item.left -= sent

@@ -27,9 +27,11 @@ class Source(Protocol):
     def body_wanted(self) -> None:
         """Somebody reads: the first time, 100 Continue may go out."""
 
-    def pause_body(self) -> None: ...
+    def pause_body(self) -> None:
+        """Too much waits: read no more from the socket."""
 
-    def resume_body(self) -> None: ...
+    def resume_body(self) -> None:
+        """The reader has caught up."""
 
 
 class BodyStream:
@@ -69,6 +71,7 @@ class BodyStream:
         self._changed()
 
     def finish(self, trailers: Headers) -> None:
+        """The body is complete; the reader gets what waits, then the end."""
         self.trailers = trailers
         self._complete = True
         self._changed()
@@ -95,7 +98,13 @@ class BodyStream:
 
     @property
     def failed(self) -> BaseException | None:
+        """Why the rest does not come; None while it may."""
         return self._error
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is the reader who is waited for."""
+        return self._paused
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The pieces as they arrive, none empty. Raises what broke the body off."""
@@ -140,4 +149,5 @@ class BodyStream:
 
 
 def too_large(limit: int) -> HTTPError:
+    """The 413 for a body over `limit` bytes."""
     return HTTPError(413, f"the body is larger than the {limit} bytes allowed here")

@@ -25,7 +25,7 @@ from reactor.core.listener import Address
 from reactor.core.loop import Reactor
 from reactor.core.task import Future, timeout
 from reactor.core.timers import Timer
-from reactor.errors import ConnectionLost
+from reactor.errors import ConnectionLost, RemoteProtocolError
 from reactor.http.body import BodyStream
 from reactor.http.message import JSON, Pairs
 from reactor.http.outgoing import OutgoingConnection
@@ -53,13 +53,16 @@ class ClientResponse:
 
     @property
     def text(self) -> str:
+        """The body as UTF-8; what is none becomes U+FFFD."""
         return self.body.decode("utf-8", "replace")
 
     @property
     def trailers(self) -> Headers:
+        """Fields behind a chunked body (RFC 9112 7.1.2), once that has been read."""
         return self._stream.trailers
 
     def chunks(self) -> AsyncIterator[bytes]:
+        """The body piece by piece, once. Raises ConnectionLost or RemoteProtocolError if it breaks off."""
         return self._stream.chunks()
 
     async def read(self, limit: int | None = None) -> bytes:
@@ -120,7 +123,11 @@ class Client:
             body, pairs = json_module.dumps(json).encode(), [("Content-Type", JSON), *pairs]
         address, target, host = split_url(url)
         length = len(body) if isinstance(body, bytes) else CHUNKED
-        head = RequestHead(method, target, Headers([("Host", host), *pairs]), length=length)
+        try:
+            head = RequestHead(method, target, Headers([("Host", host), *pairs]), length=length)
+        except RemoteProtocolError as error:  # as a server would put it; here the fault is the caller's
+            raise ValueError(f"{url!r}: {error}") from None
+        head.encode()  # a header that must not go out is to cost no connection
         origin = self._origins.setdefault(address, _Origin())
         async with _timeout(timeout):
             connection, response, stream = await self._ask(origin, address, head, body)
@@ -157,7 +164,12 @@ class Client:
                 return await self._dial(origin, address)
             turn: Future[None] = Future(self._reactor)
             origin.waiting.append(turn)
-            await turn
+            try:
+                await turn
+            except BaseException:
+                if turn.done:  # it was ours, and we cannot use it: the next one's
+                    origin.wake()
+                raise
 
     async def _dial(self, origin: _Origin, address: Address) -> OutgoingConnection:
         origin.open += 1
@@ -177,6 +189,7 @@ class Client:
             origin.idle.append((connection, timer))
         elif connection.is_lost:
             origin.open -= 1
+            origin.idle = [entry for entry in origin.idle if entry[0] is not connection]
         origin.wake()
 
     def close(self) -> None:

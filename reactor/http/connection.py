@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reactor.core.task import Cancelled, Future, Task
 from reactor.core.timers import NEVER
 from reactor.core.transport import HIGH_WATER, Transport
-from reactor.errors import ConnectionLost, HTTPError, RemoteProtocolError
+from reactor.errors import ConnectionLost, HTTPError, LocalProtocolError, RemoteProtocolError
 from reactor.http.body import BodyStream, too_large
 from reactor.http.message import Request, Response
 from reactor.http.pages import error_response
@@ -54,14 +54,15 @@ PIPELINE_BYTES = 64 * 1024
 LINGER = 2.0
 
 _CONTINUE = ResponseHead(100, Headers())
+_OUR_MISTAKE = HTTPError(500, "the server made a mistake; it has been logged")
 
 
 class ServerConnection:
     """A protocol in the sense of `core.transport`, and a Source in the sense of `http.body`."""
 
-    __slots__ = ("_body_bytes", "_body_since", "_client", "_continue", "_cork", "_deadline", "_drain_left", "_http",
-                 "_paused", "_phase", "_resumed", "_serving", "_server", "_stream", "_task", "_transport", "reactor",
-                 "__weakref__")  # fmt: skip
+    __slots__ = ("_answered_at", "_body_bytes", "_body_since", "_client", "_continue", "_cork", "_deadline",
+                 "_drain_left", "_http", "_paused", "_phase", "_resumed", "_server", "_stream", "_task", "_transport",
+                 "__weakref__", "reactor")  # fmt: skip
 
     def __init__(self, server: HTTPServer) -> None:
         self._server = server
@@ -75,10 +76,10 @@ class ServerConnection:
         self._stream: BodyStream | None = None  # the body of the request in progress, until it is complete
         self._continue = False  # the client waits for 100 Continue
         self._cork: list[bytes] | None = None  # answers to pipelined requests, to go out in one send
-        self._serving = False
         self._paused = False  # the transport holds more than its high-water mark
         self._resumed: Future[None] | None = None
         self._drain_left = 0
+        self._answered_at = -NEVER  # when the last answer went out
         self._body_since = 0.0
         self._body_bytes = 0
 
@@ -92,6 +93,12 @@ class ServerConnection:
         self._deadline.move(self.reactor.now + self._server.settings.head_timeout)
 
     def data_received(self, data: bytes) -> None:
+        if self._phase is QUIET and not self._paused:
+            head = self._http.receive_known(data)
+            if head is not None:
+                if self._begin(head):
+                    self._answered_at = self.reactor.now
+                return
         self._http.receive_data(data)
         if self._phase is QUIET or self._phase is HEAD:
             self._serve()
@@ -108,6 +115,7 @@ class ServerConnection:
 
     def pause_writing(self) -> None:
         self._paused = True
+        self._watch_writing()
 
     def resume_writing(self) -> None:
         self._paused = False
@@ -133,9 +141,9 @@ class ServerConnection:
         """Answer what is complete in the buffer, until something has to wait or the turn is used up."""
         if self._paused:  # a client that does not read its answers is asked for no more requests
             self._transport.pause_reading()
+            self._watch_writing()
             return
         http = self._http
-        self._serving = True
         left = self._server.settings.pipeline
         while True:
             try:
@@ -149,18 +157,16 @@ class ServerConnection:
             more = http.buffered
             if more and self._cork is None:
                 self._cork = []
-            self._begin(event)
-            left -= 1
-            if self._phase is not QUIET:
+            if not self._begin(event):
                 break
+            left -= 1
             if not more:
-                self._deadline.move(self.reactor.now + self._server.settings.keep_alive)
+                self._wait_quietly()
                 break
             if not left:
                 self._transport.pause_reading()
                 self.reactor.call_soon(self._go_on)
                 break
-        self._serving = False
         if self._cork is not None:
             self._uncork()
 
@@ -172,26 +178,35 @@ class ServerConnection:
         elif self._http.buffered and self._phase is QUIET:
             self._phase = HEAD
             self._deadline.move(self.reactor.now + settings.head_timeout)
-        elif self._phase is QUIET and self._deadline.at == NEVER:
-            self._deadline.move(self.reactor.now + settings.keep_alive)
+        elif self._phase is QUIET:
+            self._wait_quietly()
+
+    def _wait_quietly(self) -> None:
+        """For the first byte of the next request. That the deadline may be early is seen when it comes: on the common
+        way `_answered_at` is all that moves.
+        """
+        self._answered_at = self.reactor.now
+        if self._deadline.at == NEVER:
+            self._deadline.move(self.reactor.now + self._server.settings.keep_alive)
 
     def _go_on(self) -> None:
         """The others had their turn, or the client has read: the next requests."""
         if self._phase is QUIET:
+            self._deadline.move(NEVER)
             self._transport.resume_reading()
             self._serve()
 
-    def _begin(self, head: RequestHead) -> None:
-        """A request has arrived, as far as its head: find who answers, and let them."""
+    def _begin(self, head: RequestHead) -> bool:
+        """A request has arrived, as far as its head: find who answers, and let them. True if it has been answered and
+        the connection is ready for the next.
+        """
         server = self._server
         server.requests += 1
-        self._phase = BUSY
         site = server.site
         try:
             route, params = site.router.find(head.method, head.path)
             if head.length:
-                self._begin_with_body(site, route, head, params)
-                return
+                return self._begin_with_body(site, route, head, params)
             request = Request(head, self._client, params)
             verdict = route.guard(request) if route.guard is not None else None
             answer = route.handler(request) if verdict is None else verdict
@@ -199,11 +214,13 @@ class ServerConnection:
             answer = self._error_response(error, head)
         if answer.__class__ is Response and answer.is_plain:
             self._respond(head, answer)
-            self._next()
-        else:
-            self._start(site, head, self._finish(request, route, verdict, answer))
+            if self._http.theirs is not IDLE:
+                return self._ready_again()
+            self._phase = QUIET
+            return True
+        return self._start(site, head, self._finish(request, route, verdict, answer))
 
-    def _begin_with_body(self, site: Site, route: Route, head: RequestHead, params: Any) -> None:
+    def _begin_with_body(self, site: Site, route: Route, head: RequestHead, params: Any) -> bool:
         limit = site.settings.max_body if route.max_body is None else route.max_body
         self._stream = stream = BodyStream(self, limit or None, head.length)
         self._continue = head.expects_continue
@@ -215,13 +232,16 @@ class ServerConnection:
             raise too_large(stream.limit)
         if not self._continue:
             self._pump_body()  # usually it is all there, and nothing below has to wait
-        self._start(site, head, self._answer(request, route, verdict))
+        return self._start(site, head, self._answer(request, route, verdict))
 
-    def _start(self, site: Site, head: RequestHead, answer: Awaitable[Response]) -> None:
+    def _start(self, site: Site, head: RequestHead, answer: Awaitable[Response]) -> bool:
         site.active += 1
+        self._phase = BUSY
         task = Task(self.reactor, self._exchange(site, head, answer))
-        if not task.done:
-            self._task = task
+        if task.done:
+            return not self._transport.is_closing and self._ready_again()
+        self._task = task
+        return False
 
     async def _finish(self, request: Request, route: Route, verdict: Any, answer: Any) -> Response:
         """The first call gave something that must be awaited, or a body that is sent as it is made."""
@@ -262,17 +282,21 @@ class ServerConnection:
             self._transport.abort()  # the head is out: only a cut tells the client that the body is not whole
             return
         finally:
+            waited = self._task is not None  # else `_start` goes on
             self._task = None
             site.leave()
-        self._next()
+        if waited and self._ready_again():
+            self._go_on()
 
     # -- bodies in ---------------------------------------------------------------------------------------------------
 
     def _more(self) -> None:
         """Something arrived while a request is in progress: its body, or the next request."""
         if self._phase is DRAIN:
-            self._drain()
+            if self._drain():
+                self._go_on()
         elif self._stream is not None:
+            self._continue = False  # it has begun without being asked
             self._pump_body()
         elif self._http.buffered > PIPELINE_BYTES:
             self._transport.pause_reading()
@@ -314,10 +338,14 @@ class ServerConnection:
         """The handler reads: from now on the client is the one who is waited for."""
         if self._continue:
             self._continue = False
-            if self._http.ours is IDLE:
-                self._transport.write(self._http.send(_CONTINUE))
-        self._body_since, self._body_bytes = self.reactor.now, 0
-        self._deadline.move(self.reactor.now + self._server.settings.body_timeout)
+            # The rate counts from here, and from here only: each piece that is read brings us here again.
+            self._body_since, self._body_bytes = self.reactor.now, 0
+            if self._http.buffered:  # the client did not wait, which it may (RFC 9110 10.1.1)
+                self._pump_body()
+            elif self._http.ours is IDLE:
+                self._write(self._http.send(_CONTINUE))
+        if self._stream is not None:
+            self._deadline.move(self.reactor.now + self._server.settings.body_timeout)
 
     def pause_body(self) -> None:
         self._transport.pause_reading()
@@ -329,19 +357,19 @@ class ServerConnection:
         if self._stream is not None:
             self._deadline.move(self.reactor.now + self._server.settings.body_timeout)
 
-    def _drain(self) -> None:
-        """Drop the rest of a body that nobody wants, up to a bound."""
+    def _drain(self) -> bool:
+        """Drop the rest of a body that nobody wants, up to a bound. True if the next request may come."""
         try:
             while isinstance(event := self._http.next_event(), Data):
                 self._drain_left -= len(event.data)
                 if self._drain_left < 0:
-                    self._close(LINGER)
-                    return
+                    break
         except RemoteProtocolError:
             self._close(LINGER)
-            return
-        if isinstance(event, End):
-            self._next()
+            return False
+        if self._drain_left < 0:
+            self._close(LINGER)
+        return isinstance(event, End) and self._ready_again()
 
     # -- answers out -------------------------------------------------------------------------------------------------
 
@@ -351,7 +379,8 @@ class ServerConnection:
         if self.reactor.now >= server.date_until:
             server.refresh_date()
         http = self._http
-        wire = http.respond(response.head, response.body, server.date, close=server.draining or self._must_close())
+        close = server.draining or (http.theirs is BODY and self._must_close())
+        wire = http.respond(response.head, response.body, server.date, close=close)
         if self._cork is not None:
             self._cork.append(wire)
         else:
@@ -365,7 +394,7 @@ class ServerConnection:
         if self.reactor.now >= server.date_until:
             server.refresh_date()
         try:
-            close = server.draining or self._must_close()
+            close = server.draining or (self._http.theirs is BODY and self._must_close())
             self._write(self._http.send(response.head, server.date, close=close))
             if head.method != "HEAD" and not response.head.has_no_body:
                 if response.file is not None:
@@ -417,34 +446,27 @@ class ServerConnection:
         self._deadline.move(self._transport.last_progress + self._server.settings.write_timeout)
 
     def _must_close(self) -> bool:
-        """Whether the connection cannot be used again, because the rest of the body is too much to drop."""
-        if self._http.theirs is not BODY:
-            return False
+        """Whether the rest of the body, which nobody has read, is too much to drop."""
         stream = self._stream
         return self._continue or stream is None or stream.failed is not None or stream.left > DRAIN_LIMIT
 
-    def _next(self) -> None:
-        """An answer is out. What now: drop a rest, close, or the next request?"""
+    def _ready_again(self) -> bool:
+        """An answer is out. Drop the rest of a body, close, or, and this is True, take the next request."""
         http = self._http
-        self._stream = None
-        self._continue = False
         if http.theirs is IDLE:
             self._phase = QUIET
-            if not self._serving:
-                self._deadline.move(NEVER)
-                self._transport.resume_reading()
-                self._serve()
-            elif self._transport.unsent:
-                self._watch_writing()
-        elif http.theirs is BODY and http.keep_alive:
+            return True
+        self._stream = None
+        self._continue = False
+        if http.theirs is BODY and http.keep_alive:
             self._phase = DRAIN
             self._drain_left = DRAIN_LIMIT
             self._transport.resume_reading()
             self._deadline.move(self.reactor.now + self._server.settings.body_timeout)
-            self._drain()
-        else:
-            # Only where something of the client's may still be unread does a plain close risk a reset.
-            self._close(LINGER if http.buffered or http.theirs is not CLOSED else 0.0)
+            return self._drain()
+        # Only where something of the client's may still be unread does a plain close risk a reset.
+        self._close(LINGER if http.buffered or http.theirs is not CLOSED else 0.0)
+        return False
 
     def _error_response(self, error: Exception, head: RequestHead) -> Response:
         """What a failed handler is answered with. Only our own faults are logged, with their traceback."""
@@ -452,8 +474,12 @@ class ServerConnection:
             error = HTTPError(error.status, str(error))
         elif not isinstance(error, HTTPError):
             self._server.on_error(error, f"in the handler of {head.method} {head.target}")
-            error = HTTPError(500, "the server made a mistake; it has been logged")
-        return error_response(error, head)
+            error = _OUR_MISTAKE
+        try:
+            return error_response(error, head)
+        except LocalProtocolError as bug:  # its status or its headers cannot be sent
+            self._server.on_error(bug, f"in the error of {head.method} {head.target}")
+            return error_response(_OUR_MISTAKE, head)
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         """Answer a request that could not be read, and close: nothing behind it can be trusted."""
@@ -474,10 +500,12 @@ class ServerConnection:
     @property
     def is_idle(self) -> bool:
         """Nothing of it is in progress, but for the last answer perhaps, which `close_idle` still sends."""
-        return self._phase is QUIET and not self._http.buffered
+        return self._phase is QUIET and not self._http.buffered and not self._transport.is_closing
 
-    def close_idle(self) -> None:
+    def close_idle(self) -> bool:
+        """True if it is gone at once: nothing waits to go out."""
         self._close()
+        return not self._transport.unsent
 
     def abort(self) -> None:
         self._transport.abort()
@@ -500,12 +528,16 @@ class ServerConnection:
             else:
                 self._watch_writing()
         elif self._phase is QUIET:
-            self._close()
+            due = self._answered_at + settings.keep_alive
+            if due > self.reactor.now:
+                self._deadline.move(due)
+            else:
+                self._close()
         elif self._phase is HEAD:
             self._answer_and_close(HTTPError(408, f"the request head took longer than {settings.head_timeout:g} s"))
         elif self._phase is DRAIN:
             self._close()
-        elif self._stream is not None:
+        elif self._stream is not None and not self._stream.is_paused:
             self._stream.fail(HTTPError(408, f"no byte of the body came for {settings.body_timeout:g} s"))
 
 

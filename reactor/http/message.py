@@ -24,13 +24,13 @@ JSON = "application/json"
 class Request:
     """One request. `head` is the parsed head itself: immutable, and shared by equal requests.
 
-    * `method`, `path` (normal form, see `sansio.target`), `params` (what the route's pattern captured, decoded)
+    * `params`: what the route's pattern captured, decoded
     * `client`: the address the request came from, as text without a port
     * `user`: who it is from; None until a guard has said so
     * `body`: the whole body, for plain handlers; `async` handlers call `await request.read()` or iterate `chunks()`
     """
 
-    __slots__ = ("_body", "client", "head", "method", "params", "path", "secure", "stream", "user")
+    __slots__ = ("_body", "client", "head", "params", "secure", "stream", "user")
 
     def __init__(
         self,
@@ -41,8 +41,6 @@ class Request:
         secure: bool = False,
     ) -> None:
         self.head = head
-        self.method = head.method
-        self.path = head.path
         self.params = params
         self.client = client
         self.secure = secure
@@ -51,11 +49,23 @@ class Request:
         self._body: bytes | None = b"" if stream is None else None
 
     @property
+    def method(self) -> str:
+        """As it was sent: methods are case-sensitive (RFC 9110 9.1)."""
+        return self.head.method
+
+    @property
+    def path(self) -> str:
+        """In normal form, see `sansio.target`; still escaped."""
+        return self.head.path
+
+    @property
     def headers(self) -> Headers:
+        """The fields of the head, names without regard to case."""
         return self.head.headers
 
     @property
     def cookies(self) -> Mapping[str, str]:
+        """Name -> value. Shared by equal requests: do not change it."""
         return self.head.cookies
 
     @property
@@ -136,6 +146,8 @@ class Response:
         if isinstance(body, str):
             body = body.encode()
             content_type = content_type or TEXT
+        elif body.__class__ is not bytes:
+            body = bytes(memoryview(body))  # a TypeError for what is no bytes, here, at the handler's own line
         self.body = body
         self.file: FilePart | None = None
         self.stream: AsyncIterable[bytes] | None = None
@@ -154,23 +166,29 @@ class Response:
 
     @property
     def status(self) -> int:
+        """200 to 599."""
         return self.head.status
 
     @property
     def headers(self) -> Headers:
+        """What was given; the fields that the server adds are not among them."""
         return self.head.headers
 
     @classmethod
     def html(cls, body: str, status: int = 200, headers: Pairs = ()) -> Response:
+        """`body` as a page, in UTF-8."""
         return cls(body, status, headers, content_type=HTML)
 
     @classmethod
     def json(cls, value: object, status: int = 200, headers: Pairs = ()) -> Response:
+        """`value` as JSON; TypeError or ValueError, as `json.dumps` has them, for what is none."""
         return cls(json.dumps(value, ensure_ascii=False).encode(), status, headers, content_type=JSON)
 
     @classmethod
     def redirect(cls, location: str, status: int = 303, headers: Pairs = ()) -> Response:
         """`location` must be ASCII already (percent-encoded)."""
+        if not location.isascii():
+            raise LocalProtocolError(f"a redirect to {location!r}, which is not percent-encoded")
         return cls(b"", status, [("Location", location), *headers])
 
     @classmethod

@@ -53,6 +53,7 @@ class OutgoingConnection:
             await self._send_body(body)
             return await self._head, answer
         except BaseException:
+            self._head.cancel()  # nobody waits for it any more, so nobody is to be told that it failed
             self.abort()
             raise
 
@@ -77,9 +78,11 @@ class OutgoingConnection:
 
     @property
     def is_lost(self) -> bool:
+        """Whether `connection_lost` has come."""
         return self._lost
 
     def abort(self) -> None:
+        """Close it now; who waits for an answer gets ConnectionLost."""
         self._transport.abort()
 
     # -- events of the transport -------------------------------------------------------------------------------------
@@ -94,7 +97,7 @@ class OutgoingConnection:
 
     def eof_received(self) -> None:
         self._http.receive_eof()
-        self._pump()
+        self._pump(at_end=True)
         self._transport.close()
 
     def pause_writing(self) -> None:
@@ -114,7 +117,7 @@ class OutgoingConnection:
 
     # -- answers in --------------------------------------------------------------------------------------------------
 
-    def _pump(self) -> None:
+    def _pump(self, at_end: bool = False) -> None:
         try:
             while True:
                 event = self._http.next_event()
@@ -128,7 +131,9 @@ class OutgoingConnection:
                 else:
                     return
         except (RemoteProtocolError, HTTPError) as error:
-            self._fail(error)
+            # An end in the wrong place is no bad answer but a lost one: a kept connection that the server gave up just
+            # when we used it is replaced.
+            self._fail(ConnectionLost(str(error)) if at_end else error)
             self.abort()
 
     def _take_head(self, head: ResponseHead) -> None:

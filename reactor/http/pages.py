@@ -1,4 +1,4 @@
-"""The answer to an error, in the form the client asked for: a page for a browser, JSON for a program, else a line."""
+"""The answer to an error: a page for who asks for HTML, which browsers do, and JSON for all other programs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,5 @@ def error_response(error: HTTPError, head: RequestHead | None) -> Response:
     if "text/html" in accept:
         page = _PAGE.format(status=error.status, reason=reason, message=html.escape(message[:1].upper() + message[1:]))
         return Response.html(page, error.status, error.headers)
-    if "json" in accept:
-        body = {"status": "error", "error": {"code": reason.lower().replace(" ", "_"), "message": message}}
-        return Response.json(body, error.status, error.headers)
-    return Response(f"{error.status} {reason}: {message}\n", error.status, error.headers)
+    body = {"status": "error", "error": {"code": reason.lower().replace(" ", "_"), "message": message}}
+    return Response.json(body, error.status, error.headers)

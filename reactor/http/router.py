@@ -16,9 +16,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from reactor.errors import HTTPError, ReactorError
+from reactor.errors import HTTPError, ReactorError, RemoteProtocolError
 from reactor.http.message import Guard, Handler, Request, Response
-from reactor.sansio.target import decode_segment
+from reactor.sansio.target import decode_segment, normal_path
 
 # The methods a route may use (RFC 9110 9, RFC 5789). Another one is 501 everywhere: CONNECT is for proxies, and TRACE
 # shows a script the cookies it must not see.
@@ -67,13 +67,23 @@ _optional_slash = "[/]"
 _param = re.compile(r"\{([a-z_][a-z0-9_]*)(\.\.\.)?\}")
 
 
+def _is_normal(pattern: str) -> bool:
+    """Whether a path in normal form can look like this."""
+    path = _param.sub("", pattern)
+    try:
+        return path.isascii() and path.isprintable() and not set(path) & set(" ?#") and normal_path(path) == path
+    except RemoteProtocolError:  # an escape that is none
+        return False
+
+
 class _Pattern:
     """A path with parameters; `table` has a route for each method."""
 
-    __slots__ = ("literal", "match", "rest", "table")
+    __slots__ = ("literal", "match", "parameters", "rest", "table")
 
     def __init__(self, shape: re.Pattern[str], literal: str, rest: str | None) -> None:
         self.match = shape.fullmatch
+        self.parameters = shape.groups
         self.literal = literal
         self.rest = rest
         self.table: dict[str, Route] = {}
@@ -111,6 +121,8 @@ class Router:
     def _tables(self, pattern: str) -> list[dict[str, Route]]:
         if not pattern.startswith("/"):
             raise RouteError(f"the pattern {pattern!r} does not begin with /")
+        if not _is_normal(pattern):
+            raise RouteError(f"no path is ever like {pattern!r}: percent-encode what is not ASCII, and nothing else")
         plain = pattern.removesuffix(_optional_slash)
         variants = [plain] if plain == pattern else [plain, plain + "/"]
         return [self._table(variant) for variant in variants]
@@ -125,8 +137,8 @@ class Router:
         if known is None:
             known = self._by_shape[shape] = compiled
             self._patterns.append(compiled)
-            # Patterns of one segment before mounts, the more literal first.
-            self._patterns.sort(key=lambda p: (p.rest is not None, -len(p.literal)))
+            # Patterns of one segment before mounts, the more literal first, then the one with fewer parameters.
+            self._patterns.sort(key=lambda p: (p.rest is not None, -len(p.literal), p.parameters))
         return known.table
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:

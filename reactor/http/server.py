@@ -50,6 +50,8 @@ class Settings:
             least = 1 if field.name in ("pipeline", "backlog", "max_line", "max_head", "max_fields") else 0
             if getattr(self, field.name) < least:
                 raise ValueError(f"`{field.name}` must be at least {least}")
+            if field.name in ("head_timeout", "body_timeout", "write_timeout") and not getattr(self, field.name):
+                raise ValueError(f"`{field.name}` must be more than 0: nobody could be as fast")
 
 
 class Site:
@@ -64,6 +66,7 @@ class Site:
         self._on_idle: Callable[[], object] | None = None
 
     def leave(self) -> None:
+        """A request that had begun to wait is over."""
         self.active -= 1
         if not self.active and self._on_idle is not None:
             self._on_idle()
@@ -102,10 +105,12 @@ class HTTPServer:
         self.date = b""
         self.date_until = -1.0
         self._max_connections = 1
+        self._evict_at = -1.0  # no search for idle connections before
         self.site = site
 
     @property
     def site(self) -> Site:
+        """What new requests are served from; another one is a reload. Its bounds of heads are for new connections."""
         return self._site
 
     @site.setter
@@ -134,26 +139,35 @@ class HTTPServer:
         return listener
 
     def unlisten(self, address: Address) -> None:
+        """Close a listener, whose port is free again; its connections stay."""
         self.listeners.pop(address).close()
 
     def _accepted(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         Transport(self.reactor, sock, peer, self.new_connection())
 
     def new_connection(self) -> ServerConnection:
+        """The protocol for one more client, to be put on a transport."""
         return ServerConnection(self)
 
     def _has_room(self) -> bool:
         if not self._max_connections or len(self.connections) < self._max_connections:
             return True
+        if self.reactor.now < self._evict_at:
+            return False
         idle = [connection for connection in self.connections if connection.is_idle][: self.EVICT]
+        if not idle:  # the search is dear, and who comes next would find the same
+            self._evict_at = self.reactor.now + 0.1
         for connection in idle:
-            connection.close_idle()
-        return bool(idle)
+            if connection.close_idle():
+                self.closed(connection)
+        return len(self.connections) < self._max_connections
 
     def opened(self, connection: ServerConnection) -> None:
+        """A connection has its transport."""
         self.connections[connection] = None
 
     def closed(self, connection: ServerConnection) -> None:
+        """A connection is gone; nothing if that is known."""
         self.connections.pop(connection, None)
         if self._drained is not None and not self.connections:
             self._drained.set_result(None)

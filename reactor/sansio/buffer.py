@@ -17,6 +17,9 @@ class ReceiveBuffer:
     def __len__(self) -> int:
         return len(self._data) - self._pos
 
+    def __bool__(self) -> bool:
+        return self._pos < len(self._data)
+
     def feed(self, data: bytes) -> None:
         if self._pos == len(self._data):
             self._data, self._pos = data, 0
@@ -27,10 +30,13 @@ class ReceiveBuffer:
             self._data += data
             self._pos = 0
 
-    def whole(self) -> bytes | None:
-        """All of it as the one bytes object it arrived as, or None if it came in pieces or is partly consumed."""
-        data = self._data
-        return data if self._pos == 0 and isinstance(data, bytes) else None
+    def peek_head(self, longest: int) -> bytes | None:
+        """The bytes up to and with the next empty line, not consumed; None if that is not within `longest` bytes."""
+        data, pos = self._data, self._pos
+        end = data.find(b"\r\n\r\n", pos, pos + longest) + 4
+        if end < 4:
+            return None
+        return data if not pos and end == len(data) and isinstance(data, bytes) else bytes(data[pos:end])
 
     def clear(self) -> None:
         self._data, self._pos = b"", 0

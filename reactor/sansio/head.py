@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from reactor.errors import LocalProtocolError, RemoteProtocolError
@@ -54,6 +55,10 @@ class Limits:
     def __post_init__(self) -> None:
         # A line fills at most the head. Else which of the two limits is met first would depend on how the bytes came.
         object.__setattr__(self, "line", min(self.line, self.head - 4))
+
+
+# One client sends the same cookies with every path it asks for.
+_cookies_of = lru_cache(256)(parse_cookies)
 
 
 class RequestHead:
@@ -112,7 +117,7 @@ class RequestHead:
         """Name -> value, parsed at the first look. Shared: do not change it."""
         if self._cookies is None:
             # RFC 9113 8.2.3 joins several cookie lines with "; "; commas may occur in values.
-            self._cookies = parse_cookies("; ".join(self.headers.all("cookie")))
+            self._cookies = _cookies_of("; ".join(self.headers.all("cookie")))
         return self._cookies
 
     @property
@@ -334,11 +339,13 @@ def _response_length(head: ResponseHead, method: str) -> int:
 
 class HeadMemo:
     """A bounded memory of parsed request heads, in two generations: when the young one is full it becomes the old one,
-    and what is asked for again moves up. So the common heads stay, a flood of unique ones only sweeps the young, and
-    there is no bookkeeping per hit.
+    and what is asked for again moves up. So the common heads stay, and there is no bookkeeping per hit.
+
+    A head is kept when it comes the second time; until then only its hash is. A flood of unique heads, which is what a
+    query string with a counter makes, so leaves nothing behind that the memory would have to carry.
     """
 
-    __slots__ = ("_old", "_room", "entries", "limits", "size", "young")
+    __slots__ = ("_old", "_room", "_seen", "entries", "largest", "limits", "size", "young")
 
     # A browser's head is about 1 KB; one over 4 KiB is dear to keep and rarely comes twice.
     LARGEST = 4 * 1024
@@ -348,18 +355,35 @@ class HeadMemo:
         self.limits = limits
         self.entries = entries
         self.size = size
+        self.largest = min(self.LARGEST, limits.line)
         self.young: dict[bytes, RequestHead] = {}
         self._old: dict[bytes, RequestHead] = {}
+        self._seen: set[int] = set()
         self._room = size
 
     def parse(self, raw: bytes) -> RequestHead:
         """The head of these bytes, remembered or new. Raises as `parse_request_head` does."""
         head = self.young.get(raw)
-        if head is None:
-            head = self._old.get(raw) or parse_request_head(raw, self.limits)
-            if self.entries and len(raw) <= self.LARGEST:
-                self._remember(raw, head)
+        if head is not None:
+            return head
+        head = self._old.get(raw)
+        if head is not None:
+            self._remember(raw, head)
+            return head
+        head = parse_request_head(raw, self.limits)
+        if self.entries and len(raw) <= self.largest:
+            self._notice(raw, head)
         return head
+
+    def _notice(self, raw: bytes, head: RequestHead) -> None:
+        seen = self._seen
+        number = hash(raw)  # two heads of one hash only mean that one of them is kept a little early
+        if number in seen:
+            self._remember(raw, head)
+        else:
+            if len(seen) >= self.entries:
+                seen.clear()
+            seen.add(number)
 
     def _remember(self, raw: bytes, head: RequestHead) -> None:
         if len(self.young) >= self.entries or self._room < len(raw):

@@ -56,6 +56,8 @@ class Headers:
     def all(self, name: str) -> list[str]:
         """Every line of `name`, in order."""
         name = name.lower()
+        if len(self._index) == len(self._pairs):  # no name occurs twice
+            return [self._index[name]] if name in self._index else []
         return [value for field, value in self._pairs if field.lower() == name]
 
     def tokens(self, name: str) -> list[str]:
