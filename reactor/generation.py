@@ -105,7 +105,7 @@ class Generation:
         everywhere = [guard for plugin in self.plugins for guard in plugin.everywhere]
 
         def fallback(handler: Handler) -> Route:
-            return Route((), "", self._wrap(handler), guard=_all_of(everywhere))
+            return Route((), "", self._wrap(handler, reads_body=False), guard=_all_of(everywhere))
 
         router = Router(fallback)
         for plugin in self.plugins:
@@ -139,12 +139,12 @@ class Generation:
             f"a route asks for the guard {name!r}, which no plugin here declares", f"plugin:{plugin.name}"
         )
 
-    def _wrap(self, handler: Handler) -> Handler:
+    def _wrap(self, handler: Handler, reads_body: bool = True) -> Handler:
         """The handler inside all middleware; itself if there is none."""
         layers = [layer for plugin in self.plugins for layer in plugin.middlewares]
         if not layers:
             return handler
-        inner = _as_async(handler)
+        inner = _as_async(handler, reads_body)
         for layer in reversed(layers):
             inner = _layered(layer, inner)
         return inner
@@ -319,9 +319,9 @@ async def _ask_second(request: Request, verdict: Awaitable[Response | None], sec
     return refusal
 
 
-def _as_async(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """A handler as middleware calls it; a plain one still gets the whole body."""
-    wait_for_body = not is_async(handler)
+def _as_async(handler: Handler, reads_body: bool) -> Callable[[Request], Awaitable[Response]]:
+    """A handler as middleware calls it; a plain one that `reads_body` still gets the whole of it."""
+    wait_for_body = reads_body and not is_async(handler)
 
     async def call(request: Request) -> Response:
         if wait_for_body:

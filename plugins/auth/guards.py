@@ -15,7 +15,7 @@ from typing import Final
 
 from plugins.auth.pages import Pages
 from plugins.auth.service import Accounts, Sessions, State
-from plugins.auth.sessions import TOKEN_LENGTH, digest_of
+from plugins.auth.sessions import digest_of
 from reactor import Guard, HTTPError, Plugin, Request, Response, is_loopback
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -94,13 +94,12 @@ def login_guard(plugin: Plugin, sessions: Sessions, accounts: Accounts, pages: P
     monotonic = plugin.monotonic
 
     def guard(request: Request) -> Response | Awaitable[Response | None] | None:
-        if request.method not in SAFE_METHODS:
+        head = request.head
+        if head.method not in SAFE_METHODS:
             same_origin(request)
-        token = request.cookies.get(cookie)
-        if token is None or len(token) != TOKEN_LENGTH:
+        digest = digest_of(head.cookies.get(cookie))
+        if digest is None:
             return without_session(request)
-        digest = digest_of(token)
-        assert digest is not None
         session = known.get(digest)
         if session is not None:
             now = monotonic()

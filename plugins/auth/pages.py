@@ -36,8 +36,12 @@ class Pages:
 
     # -- pages -------------------------------------------------------------------------------------------------------
 
-    def login_form(self, title: str, message: str, name: str = "") -> str:
-        return self._template.substitute(title=escape(title), message=escape(message), name=escape(name))
+    def login_form(self, title: str, message: str, name: str = "", *, wrong: bool = False) -> str:
+        """`wrong` shows the message as what went wrong. The cursor waits in the first field that is empty."""
+        return self._template.substitute(
+            title=escape(title), message=escape(message), tone="wrong" if wrong else "quiet", name=escape(name),
+            name_focus="" if name else " autofocus", password_focus=" autofocus" if name else "",
+        )  # fmt: skip
 
     def refused(self, request: Request) -> Response:
         """401 for a path that wants a login."""
@@ -49,7 +53,8 @@ class Pages:
         challenges = self._challenges("authorization" in request.headers.index)
         if json:
             return self._json_error(message, challenges)
-        return Response.html(self.login_form("Login failed", message, name[:64]), 401, [*challenges, NO_STORE])
+        page = self.login_form("Login failed", message, name[:64], wrong=True)
+        return Response.html(page, 401, [*challenges, NO_STORE])
 
     def _refusal(self, json: bool, basic: bool) -> Response:
         message = "This page is for people with an account."

@@ -46,10 +46,11 @@ class Files:
         self._caching = ("Cache-Control", "private, no-cache" if mount.guard else "no-cache")
 
     def __call__(self, request: Request) -> Response:
-        page = self._ready.get(request.path)
+        head = request.head
+        page = self._ready.get(head.path)
         if page is None or page.check_at <= self._now():
             return self._look(request)
-        fields = request.head.headers.index
+        fields = head.headers.index
         if "if-none-match" in fields or "if-modified-since" in fields or "range" in fields:
             return self._from_page(request, page)
         return page.whole

@@ -61,7 +61,7 @@ class ServerConnection:
     """A protocol in the sense of `core.transport`, and a Source in the sense of `http.body`."""
 
     __slots__ = ("_answered_at", "_body_bytes", "_body_since", "_client", "_continue", "_cork", "_deadline",
-                 "_drain_left", "_http", "_paused", "_phase", "_resumed", "_server", "_stream", "_task", "_transport",
+                 "_drain_left", "_ended", "_http", "_paused", "_phase", "_resumed", "_server", "_stream", "_task", "_transport",
                  "__weakref__", "reactor")  # fmt: skip
 
     def __init__(self, server: HTTPServer) -> None:
@@ -76,6 +76,7 @@ class ServerConnection:
         self._stream: BodyStream | None = None  # the body of the request in progress, until it is complete
         self._continue = False  # the client waits for 100 Continue
         self._cork: list[bytes] | None = None  # answers to pipelined requests, to go out in one send
+        self._ended = False  # the client sends no more
         self._paused = False  # the transport holds more than its high-water mark
         self._resumed: Future[None] | None = None
         self._drain_left = 0
@@ -94,7 +95,7 @@ class ServerConnection:
 
     def data_received(self, data: bytes) -> None:
         if self._phase is QUIET and not self._paused:
-            head = self._http.receive_known(data)
+            head = self._http.receive_request(data)
             if head is not None:
                 if self._begin(head):
                     self._answered_at = self.reactor.now
@@ -107,6 +108,7 @@ class ServerConnection:
 
     def eof_received(self) -> None:
         """The client sends no more. It may still read: what it has asked is answered."""
+        self._ended = True
         self._http.receive_eof()
         if self._phase is QUIET or self._phase is HEAD:
             self._serve()
@@ -161,7 +163,10 @@ class ServerConnection:
                 break
             left -= 1
             if not more:
-                self._wait_quietly()
+                if self._ended:
+                    self._close()
+                else:
+                    self._wait_quietly()
                 break
             if not left:
                 self._transport.pause_reading()
@@ -379,8 +384,11 @@ class ServerConnection:
         if self.reactor.now >= server.date_until:
             server.refresh_date()
         http = self._http
-        close = server.draining or (http.theirs is BODY and self._must_close())
-        wire = http.respond(response.head, response.body, server.date, close=close)
+        if not server.draining and http.respond_plainly(response.head, len(response.body)):
+            wire = response.wire(server.date)
+        else:
+            close = server.draining or (http.theirs is BODY and self._must_close())
+            wire = http.respond(response.head, response.body, server.date, close=close)
         if self._cork is not None:
             self._cork.append(wire)
         else:

@@ -19,6 +19,8 @@ from reactor.sansio.headers import Headers
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
+# A response keeps its assembled bytes beside its body up to this size; copying a larger one costs less than the send.
+LARGEST_WIRE = 16 * 1024
 
 
 class Request:
@@ -137,7 +139,7 @@ class Response:
     headers that must not be sent.
     """
 
-    __slots__ = ("body", "file", "head", "is_plain", "stream")
+    __slots__ = ("_wire", "_wire_date", "body", "file", "head", "is_plain", "stream")
 
     def __init__(
         self, body: bytes | str = b"", status: int = 200, headers: Pairs = (), *, content_type: str | None = None
@@ -161,6 +163,7 @@ class Response:
             if name.lower() in ("connection", "date"):
                 raise LocalProtocolError(f"header {name} is set by the server")
         self.head = ResponseHead(status, Headers(pairs), length=length)
+        self._wire, self._wire_date = b"", b""
         self.is_plain = self.stream is None and self.file is None  # the whole body is there, in `body`
         self.head.encoded  # noqa: B018 - checks every field now, in the handler's own frame
 
@@ -232,6 +235,18 @@ class Response:
         response.body, response.file, response.stream = self.body, self.file, self.stream
         response._set_head(self.status, [*self.headers, *pairs], None, self.head.length)
         return response
+
+    def wire(self, date: bytes) -> bytes:
+        """All bytes of a plain answer with this Date line. A small response that is returned again and again, as those
+        of a cache are, is put together once a second.
+        """
+        if self._wire_date is date:
+            return self._wire
+        assert self.head.sized is not None
+        wire = b"".join((self.head.sized, date, b"\r\n", self.body))
+        if len(wire) <= LARGEST_WIRE:
+            self._wire, self._wire_date = wire, date
+        return wire
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"

@@ -13,14 +13,17 @@ _PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>{status} {reason}</title>
+<link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/assets/style.css">
 </head>
-<body>
-<main>
+<body class="single">
+<main class="card">
+<p class="quiet">{status}</p>
 <h1>{reason}</h1>
 <p>{message}</p>
-<p class="status">{status}</p>
+<p class="links"><a href="/">To the first page</a></p>
 </main>
 </body>
 </html>

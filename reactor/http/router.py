@@ -168,7 +168,9 @@ class Router:
         return self._fallback(method, set(METHODS) if path == "*" else set()), NO_PARAMS
 
     def _fallback(self, method: str, allowed: set[str]) -> Route:
-        return self._make_fallback(_answer(method, allowed))
+        route = self._make_fallback(_answer(method, allowed))
+        route.wait_for_body = False  # nor asked for with 100 Continue, to be refused then
+        return route
 
 
 def _compile(pattern: str) -> tuple[_Pattern, str]:

@@ -65,11 +65,11 @@ class RequestHead:
     """A request line with its fields: immutable and shared between equal requests.
 
     `path` is in normal form (see `target`), `query` raw. `length` is the number of body bytes, or CHUNKED. `version`
-    is 10 or 11. `host` is the authority the client meant, in lower case: that of an absolute target if it sent one.
+    is 10 or 11.
     """
 
-    __slots__ = ("_cookies", "_form", "expects_continue", "forwarded", "headers", "host", "is_plain", "keep_alive",
-                 "length", "method", "path", "query", "target", "upgrade", "version")  # fmt: skip
+    __slots__ = ("_authority", "_cookies", "_form", "expects_continue", "forwarded", "headers", "is_plain",
+                 "keep_alive", "length", "method", "path", "query", "target", "upgrade", "version")  # fmt: skip
 
     def __init__(
         self,
@@ -92,10 +92,9 @@ class RequestHead:
         self._form: dict[str, str] | None = None
         if parts is not None:
             self.path, self.query = parts
-            self.host = index["host"].lower() if "host" in index else ""
+            self._authority: str | None = None
         else:
-            self.path, self.query, authority, _ = parse_target(method, target)
-            self.host = (authority or index.get("host", "")).lower()
+            self.path, self.query, self._authority, _ = parse_target(method, target)
         # Whether its answer needs no thought about framing: see `http1.Connection.respond`.
         self.is_plain = version > 10 and method != "HEAD"
         self.keep_alive = version > 10
@@ -111,6 +110,11 @@ class RequestHead:
         self.upgrade = index.get("upgrade", "") if "upgrade" in connection and self.version > 10 else ""
         self.expects_continue = self.version > 10 and index.get("expect", "").lower() == "100-continue"
         self.forwarded = not _FORWARDING.isdisjoint(index)
+
+    @property
+    def host(self) -> str:
+        """The authority that the client meant, in lower case; an absolute target wins (RFC 9112 3.2.2)."""
+        return (self._authority or self.headers.index.get("host", "")).lower()
 
     @property
     def cookies(self) -> dict[str, str]:
@@ -205,18 +209,15 @@ def parse_fields(text: str, start: int, limits: Limits) -> Headers:
     if found and found[-1][2]:
         raise RemoteProtocolError(f"malformed header line: {found[-1][2].partition(chr(13))[0][:60]!r}")
     index: dict[str, str] = {}
-    pairs = []
     for name, value, _ in found:
         name = name.lower()
-        value = value.rstrip(" \t")
-        if name in index:
-            if name in _SINGLE:
-                raise RemoteProtocolError(f"more than one {name} header")
-            index[name] = index[name] + ", " + value
+        if name not in index:
+            index[name] = value.rstrip(" \t")
+        elif name in _SINGLE:
+            raise RemoteProtocolError(f"more than one {name} header")
         else:
-            index[name] = value
-        pairs.append((name, value))
-    return Headers.parsed(tuple(pairs), index)
+            index[name] = index[name] + ", " + value.rstrip(" \t")
+    return Headers.parsed(found, index)
 
 
 def _request_length(index: Mapping[str, str], version: int) -> int:
@@ -374,6 +375,16 @@ class HeadMemo:
         if self.entries and len(raw) <= self.largest:
             self._notice(raw, head)
         return head
+
+    def parse_alone(self, data: bytes) -> RequestHead | None:
+        """The head, if `data` is exactly one, short and good. None for all that wants a closer look."""
+        size = len(data)
+        if size > self.largest or data.find(b"\r\n\r\n") != size - 4 or data.startswith(b"\r\n"):
+            return None
+        try:
+            return self.parse(data)
+        except RemoteProtocolError:
+            return None
 
     def _notice(self, raw: bytes, head: RequestHead) -> None:
         seen = self._seen

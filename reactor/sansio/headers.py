@@ -25,10 +25,11 @@ class Headers:
     what Set-Cookie needs.
     """
 
-    __slots__ = ("_index", "_pairs")
+    __slots__ = ("_index", "_lines", "_pairs")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._pairs = tuple(pairs)
+        self._lines: list[tuple[str, str, str]] = []
+        self._pairs: tuple[tuple[str, str], ...] | None = tuple(pairs)
         index: dict[str, str] = {}
         for name, value in self._pairs:
             name = name.lower()
@@ -36,12 +37,21 @@ class Headers:
         self._index = index
 
     @classmethod
-    def parsed(cls, pairs: tuple[tuple[str, str], ...], index: dict[str, str]) -> Headers:
-        """Wrap what the head parser has already lowered and indexed."""
+    def parsed(cls, lines: list[tuple[str, str, str]], index: dict[str, str]) -> Headers:
+        """Wrap what the head parser has found and indexed: name and value of each line, and something it is done with.
+        Most heads are only ever looked up in, so the pairs are made when somebody asks for them.
+        """
         headers = cls.__new__(cls)
-        headers._pairs = pairs
+        headers._lines = lines
+        headers._pairs = None
         headers._index = index
         return headers
+
+    def _all_pairs(self) -> tuple[tuple[str, str], ...]:
+        if self._pairs is None:
+            self._pairs = tuple((name.lower(), value.rstrip(" \t")) for name, value, _ in self._lines)
+            self._lines = []
+        return self._pairs
 
     def __getitem__(self, name: str) -> str:
         return self._index[name.lower()]
@@ -56,28 +66,28 @@ class Headers:
     def all(self, name: str) -> list[str]:
         """Every line of `name`, in order."""
         name = name.lower()
-        if len(self._index) == len(self._pairs):  # no name occurs twice
+        if len(self._index) == len(self):  # no name occurs twice
             return [self._index[name]] if name in self._index else []
-        return [value for field, value in self._pairs if field.lower() == name]
+        return [value for field, value in self._all_pairs() if field.lower() == name]
 
     def tokens(self, name: str) -> list[str]:
         """The comma-separated members of a list field, in lower case, empty ones left out (RFC 9110 5.6.1)."""
         return [token for part in self.get(name).split(",") if (token := part.strip(" \t").lower())]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._pairs)
+        return iter(self._all_pairs())
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self._lines) or len(self._all_pairs())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and self._pairs == other._pairs
+        return isinstance(other, Headers) and self._all_pairs() == other._all_pairs()
 
     def __hash__(self) -> int:
-        return hash(self._pairs)
+        return hash(self._all_pairs())
 
     def __repr__(self) -> str:
-        return f"Headers({list(self._pairs)!r})"
+        return f"Headers({list(self)!r})"
 
     @property
     def index(self) -> Mapping[str, str]:

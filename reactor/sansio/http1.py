@@ -113,6 +113,7 @@ TABLE: dict[Role, dict[State, dict[type, State]]] = {
     },
 }
 
+_CR: Final = 13
 _UNBOUNDED: Final = -3  # what we send is chunked or ends with the connection: no count to keep
 
 
@@ -162,15 +163,15 @@ class Connection:
         if self.theirs is not ERROR and self.theirs is not CLOSED:
             self._buffer.feed(data)
 
-    def receive_known(self, data: bytes) -> RequestHead | None:
-        """The common case in one step: `data` is exactly one head that is remembered, it has no body, and nothing else
-        is going on. Then this is the same as `receive_data` and `next_event`. Else None, and nothing has changed.
+    def receive_request(self, data: bytes) -> RequestHead | None:
+        """The common case in one step: `data` is exactly one good, short head without a body, and nothing else is
+        going on. Then this is the same as `receive_data` and `next_event`. Else None, and nothing has changed.
         """
-        head = self._memo.young.get(data)
-        if (
-            head is None or head.length or self.theirs is not IDLE or self.ours is not IDLE
-            or self._buffer or self._is_partial
-        ):  # fmt: skip
+        if self.theirs is not IDLE or self.ours is not IDLE or self._is_partial or self._buffer:
+            return None
+        memo = self._memo
+        head = memo.young.get(data) or memo.parse_alone(data)
+        if head is None or head.length:
             return None
         self._head = head
         self.keep_alive = head.keep_alive
@@ -207,9 +208,9 @@ class Connection:
             self.theirs = CLOSED
             return Signal.CLOSED
         memo, buffer = self._memo, self._buffer
-        # A short head that is all there needs no thought about sizes or cuts: this is the way of nearly every request.
+        # A short head that is all there needs no thought about sizes or cuts.
         raw = None if self._is_partial else buffer.peek_head(memo.largest)
-        if raw is not None and raw[0] != 13:  # CR: an empty line in front
+        if raw is not None and raw[0] != _CR:  # an empty line in front
             head = memo.young.get(raw) or memo.parse(raw)
             buffer.skip(len(raw))
         else:
@@ -423,14 +424,8 @@ class Connection:
         """A whole answer at once: the same bytes and the same moves as `send` of head, Data and End. A body is left
         out where none may be (HEAD, 204, 304).
         """
-        request = self._head
-        if (
-            request is not None and request.is_plain and head.sized is not None and head.length == len(body)
-            and self.theirs is DONE and self.ours is IDLE and self.keep_alive and not close
-        ):  # fmt: skip
-            # The common case, all moves at once: IDLE -> BODY -> DONE, and as theirs is DONE too, the next cycle.
-            self._head = None
-            self.theirs = IDLE
+        if not close and self.respond_plainly(head, len(body)):
+            assert head.sized is not None
             return b"".join((head.sized, extra, b"\r\n", body))
         size = head.length
         if size != len(body) and size is not None and not (head.has_no_body or self._is_head):
@@ -439,6 +434,21 @@ class Connection:
         if self._our_left:
             wire += self._send_data(body)
         return wire + self.send(End())
+
+    def respond_plainly(self, head: ResponseHead, size: int) -> bool:
+        """Make all moves of an answer with a body of `size` bytes at once, if nothing about it needs a thought: the
+        request is complete and the connection stays. True: its bytes are `head.sized`, header lines of the caller's, an
+        empty line and the body. False: nothing has changed, and `respond` knows what to do.
+        """
+        request = self._head
+        if (
+            self.theirs is not DONE or self.ours is not IDLE or not self.keep_alive or request is None
+            or not request.is_plain or head.sized is None or head.length != size
+        ):  # fmt: skip
+            return False
+        self._head = None
+        self.theirs = IDLE  # IDLE -> BODY -> DONE for us, and as theirs is DONE, both begin anew
+        return True
 
     def switch(self, head: ResponseHead, extra: bytes = b"") -> bytes:
         """Answer 101 and leave HTTP; `take_rest` has what the client sent behind its request."""
