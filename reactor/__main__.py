@@ -6,17 +6,17 @@ Exit status: 0 after a clean stop, 1 if the machine did not let it start, 2 if t
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
-
-import msgspec
 
 from reactor.app import App
 from reactor.config import Config, load
 from reactor.core.listener import Address
 from reactor.core.loop import Reactor
 from reactor.core.task import Cancelled, Task
+from reactor.describe import describe
 from reactor.errors import ConfigError, ReactorError, StartError
 from reactor.log import Log
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = load(arguments.config)
         if arguments.check:
-            print(check(config))
+            print(check(config), flush=True)
             return 0
         return serve(config)
     except ConfigError as error:
@@ -36,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StartError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `--check | head`: who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:  # before the loop took the signals over
         return 130
 
@@ -141,39 +144,6 @@ def check(config: Config) -> str:
         return describe(App(reactor, config, Log()))
     finally:
         reactor.close()
-
-
-def describe(app: App) -> str:
-    """What `--check` prints: listeners, plugins with their options, the route table."""
-    config = app.generation.config
-    lines = [f"{config.file} is fine.", "", "listeners"]
-    lines += [f"  http://{address}/" for address in config.listen]
-    lines += ["", "plugins"]
-    for section, plugin in zip(config.plugins, app.generation.plugins, strict=True):
-        lines.append(f"  {plugin.name}")
-        options = msgspec.to_builtins(plugin.options) if plugin.options is not None else {}
-        lines += [f"    {key} = {_shown(value)}" for key, value in options.items()]
-        said = set(section.values) & {"use"}
-        lines += [f"    {key} = {section.values[key]}" for key in sorted(said)]
-    rows = [
-        (" ".join(route.methods), route.pattern, route.guard_name or "-", route.owner.removeprefix("plugin "))
-        for route in app.generation.site.router.routes
-    ]
-    return "\n".join([*lines, "", "routes", *_table([("methods", "pattern", "guard", "plugin"), *rows])])
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value)
-
-
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return ["  " + line.rstrip() for line in lines]
 
 
 if __name__ == "__main__":

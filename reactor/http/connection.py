@@ -61,8 +61,8 @@ class ServerConnection:
     """A protocol in the sense of `core.transport`, and a Source in the sense of `http.body`."""
 
     __slots__ = ("_answered_at", "_body_bytes", "_body_since", "_client", "_continue", "_cork", "_deadline",
-                 "_drain_left", "_ended", "_http", "_paused", "_phase", "_resumed", "_server", "_stream", "_task", "_transport",
-                 "__weakref__", "reactor")  # fmt: skip
+                 "_drain_left", "_ended", "_http", "_paused", "_phase", "_resumed", "_server", "_stream", "_task",
+                 "_transport", "__weakref__", "reactor")  # fmt: skip
 
     def __init__(self, server: HTTPServer) -> None:
         self._server = server

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from reactor.http.message import Guard, Handler
@@ -158,5 +157,3 @@ def request(method: str, target: str, *lines: str, body: bytes = b"", version: s
 def chunked(*pieces: bytes, trailers: bytes = b"") -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n" + trailers + b"\r\n"
 
-
-Settle = Callable[[], None]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from http_wire import Answer, Client, Wire, chunked, get, request, unchunk
+from http_wire import Client, Wire, chunked, get, request, unchunk
 
 from reactor.core.task import Cancelled, Future, sleep
 from reactor.errors import ConnectionLost, HTTPError, LocalProtocolError, Overloaded
@@ -956,6 +956,3 @@ def test_nothing_is_left_of_a_connection_that_is_closed(wire: Wire) -> None:
     gc.collect()
     assert watch() is None
 
-
-def answer_of(client: Client) -> Answer:
-    return client.answer()
