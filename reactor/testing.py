@@ -298,7 +298,9 @@ class TestApp:
         return Config(config_text({"server": self._server, **sections}), "config.ini", self._directory)
 
     def _logged(self, stream: IO[str], line: str | None) -> None:
-        if line is not None:
+        if line is None:
+            stream.close()
+        else:
             self.log_lines.append(line)
 
     def __enter__(self) -> TestApp:

@@ -160,11 +160,13 @@ class Reactor:
     def turn(self) -> None:
         """One turn. An error in a callback is reported and costs nobody else anything."""
         ready = self._ready
+        due = self.timers.next()
         if ready or self._from_threads:
             wait = 0.0
+        elif due == NEVER:
+            wait = self.LONGEST_WAIT
         else:
-            due = self.timers.next()
-            wait = self.LONGEST_WAIT if due == NEVER else min(max(due - self._clock(), 0.0), self.LONGEST_WAIT)
+            wait = min(max(due - self._clock(), 0.0), self.LONGEST_WAIT)
         events = self._selector.select(wait)
         self.now = now = self._clock()
         for key, mask in events:
@@ -172,13 +174,22 @@ class Reactor:
                 key.data(mask)
             except Exception as error:
                 self.unhandled(error, f"in the handler of descriptor {key.fd}")
+        if due <= now:
+            self._run_due(now)
+        if self._from_threads:
+            self._take_from_threads()
+        if ready:
+            for _ in range(len(ready)):  # what these add waits for the next turn, so that sockets get theirs
+                self._call(*ready.popleft())
+
+    def _run_due(self, now: float) -> None:
         for timer in self.timers.pop_due(now):
-            if timer.callback is not None:
+            if timer.callback is not None:  # one that ran before it may have cancelled it
                 self._call(timer.callback, timer.args)
+
+    def _take_from_threads(self) -> None:
         while self._from_threads:
-            ready.append(self._from_threads.popleft())
-        for _ in range(len(ready)):  # what these add waits for the next turn, so that sockets get theirs
-            self._call(*ready.popleft())
+            self._ready.append(self._from_threads.popleft())
 
     def _call(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
         try:

@@ -45,7 +45,7 @@ def test_make_run_starts_prints_and_ends_with_control_c(clone: Path, tmp_path: P
         assert curl("-d", "username=admin&password=password", server.url + "/login").status == 200
         group = server.process.pid
         os.killpg(group, signal.SIGINT)  # as a terminal does it: to make and to what make has started
-        assert server.process.wait(5.0) in (-signal.SIGINT, 2)
+        assert server.process.wait(5.0) in (0, 2, -signal.SIGINT)  # make itself may or may not say "interrupted"
         wait_until(lambda: not is_there(group), 5.0)
         server.allowed.append("make: ***")
         assert server.complaints == []

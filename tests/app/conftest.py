@@ -1,0 +1,3 @@
+from plugin_files import modules
+
+__all__ = ["modules"]
