@@ -1,25 +1,30 @@
-"""Servers as processes: started on a free port, pinned to a core, and asked what they have used.
+"""Servers as processes: started on a free port, bound to a core, and asked what they have used.
 
-CPU time comes from the operating system (utime + stime of the process), so it counts the kernel's share of a request
-too, and does not count what the neighbours of a shared machine take away.
+CPU time comes from the operating system (utime + stime of the process and its children), so it counts the kernel's
+share of a request too, and does not count what the neighbours of a shared machine take away.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
+import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Final
 
-ROOT = Path(__file__).resolve().parent.parent
-SERVER_CORE = 0
-LOAD_CORE = min(1, (os.cpu_count() or 1) - 1)
-_TICK = os.sysconf("SC_CLK_TCK")
+ROOT: Final = Path(__file__).resolve().parent.parent
+CORES: Final = sorted(os.sched_getaffinity(0))
+SERVER_CORE: Final = CORES[0]
+LOAD_CORE: Final = CORES[min(1, len(CORES) - 1)]
+_TICK: Final = os.sysconf("SC_CLK_TCK")
+_PR_SET_PDEATHSIG: Final = 1
 
 
 def free_port() -> int:
@@ -29,8 +34,23 @@ def free_port() -> int:
         return port
 
 
+def bound_to(cores: Sequence[int]) -> Callable[[], None]:
+    """What a child does before it becomes its program: take its cores and all descriptors it may have, and die with
+    us, so that nothing is left over whatever ends the measurement.
+    """
+    libc = ctypes.CDLL(None)
+
+    def prepare() -> None:
+        os.sched_setaffinity(0, cores)
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    return prepare
+
+
 class Server:
-    """A running server: its address, and its use of CPU and memory."""
+    """A running server: its address, and what it and its workers have used."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
@@ -38,35 +58,84 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICK
+        return sum(map(_cpu_seconds, family(self.process.pid)))
 
     def resident(self) -> int:
-        """Resident memory in bytes."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError("no VmRSS in /proc")
+        """Resident memory in bytes; what a master and its workers share is counted for each."""
+        return sum(map(_resident, family(self.process.pid)))
+
+
+def family(pid: int) -> list[int]:
+    """The process and all of its descendants."""
+    found = [pid]
+    for parent in found:  # grows while we look
+        try:
+            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+        except OSError:
+            pass  # it has ended meanwhile
+    return found
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / _TICK if fields else 0.0
+
+
+def _born(pid: int) -> str:
+    """When it was started, in ticks: a number that was given away again is another process."""
+    fields = _stat(pid)
+    return fields[19] if fields else ""
+
+
+def _stat(pid: int) -> list[str]:
+    """What follows the name in /proc/PID/stat; nothing if there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _resident(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, core: int = SERVER_CORE) -> Iterator[Server]:
-    """Start `command`, wait until its port answers, stop it at the end."""
-    process = subprocess.Popen(
-        ["taskset", "-c", str(core), sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL
-    )
+def running(command: Sequence[str], port: int, cores: Sequence[int] = (SERVER_CORE,)) -> Iterator[Server]:
+    """Start `command`, wait until its port answers, stop it at the end. RuntimeError if it does not come up."""
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=complaints, preexec_fn=bound_to(cores)
+        )
+        try:
+            _wait_for(port, process, complaints)
+            yield Server(process, port)
+        finally:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    workers = {pid: _born(pid) for pid in family(process.pid)[1:]}
+    process.terminate()
     try:
-        _wait_for(port, process)
-        yield Server(process, port)
-    finally:
-        process.terminate()
-        process.wait(10)
+        process.wait(5)
+    except subprocess.TimeoutExpired:  # threads with 10,000 connections take their time
+        process.kill()
+        process.wait()
+    for pid, born in workers.items():
+        if born and _born(pid) == born:
+            os.kill(pid, signal.SIGKILL)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
+def _wait_for(port: int, process: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
+    for _ in range(300):
         if process.poll() is not None:
-            raise RuntimeError(f"the server ended with status {process.returncode}")
+            complaints.seek(0)
+            last = complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise RuntimeError(f"the server ended with status {process.returncode}: {last}")
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
@@ -74,27 +143,3 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
         else:
             return
     raise RuntimeError("the server does not answer")
-
-
-@contextmanager
-def floor(length: int) -> Iterator[Server]:
-    port = free_port()
-    with running(["-m", "bench.floor", str(port), str(length)], port) as server:
-        yield server
-
-
-@contextmanager
-def reactor(**server_options: str) -> Iterator[Server]:
-    """The default config, on another port and with a state directory of its own."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        text = (ROOT / "config.ini").read_text()
-        options = {"listen": f"127.0.0.1:{port}", "state_dir": f"{folder}/var", "access_log": "off", **server_options}
-        lines = [line for line in text.splitlines() if line.partition("=")[0].strip() not in options]
-        at = lines.index("[server]") + 1
-        lines[at:at] = [f"{key} = {value}" for key, value in options.items()]
-        config = Path(folder, "config.ini")
-        config.write_text("\n".join(lines))
-        Path(folder, "www").symlink_to(ROOT / "www")
-        with running(["-m", "reactor", "-c", str(config)], port) as server:
-            yield server

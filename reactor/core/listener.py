@@ -65,7 +65,7 @@ def parse_address(text: str, default_port: int = 0) -> Address:
     return Address(match.group(1) or match.group(2), port)
 
 
-_address = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
+_address = re.compile(r"(?:\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
 
 
 def is_loopback(host: str) -> bool:

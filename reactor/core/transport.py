@@ -57,9 +57,9 @@ class Transport:
     none were waiting, came to wait (reactor time).
     """
 
-    __slots__ = ("_closing", "_ended", "_fd", "_linger", "_linger_left", "_linger_timer", "_lost", "_mask", "_out",
-                 "_out_size", "_protocol", "_reactor", "_reading", "_sock", "_writer_paused", "_writer_told",
-                 "last_progress", "peer")  # fmt: skip
+    __slots__ = ("_closing", "_direct", "_ended", "_fd", "_linger", "_linger_left", "_linger_timer", "_lost", "_mask",
+                 "_out", "_out_size", "_protocol", "_reactor", "_reading", "_sock", "_writer_paused", "last_progress",
+                 "peer")  # fmt: skip
 
     def __init__(self, reactor: Reactor, sock: socket.socket, peer: object, protocol: ConnectionProtocol) -> None:
         """`sock` is connected and non-blocking; it belongs to the transport from now on."""
@@ -70,12 +70,12 @@ class Transport:
         self.peer = peer
         self._out: deque[memoryview | _FileSend] | None = None  # a deque costs 600 bytes: only while it is needed
         self._out_size = 0
+        self._direct = True  # nothing waits and nothing ends: a write goes to the socket at once
         self._reading = True
         self._ended = False  # the peer sends no more
         self._closing = False
         self._lost = False
         self._writer_paused = False
-        self._writer_told = False
         self._linger = 0.0
         self._linger_left = 0
         self._linger_timer: Timer | None = None
@@ -88,7 +88,7 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         """Send now or as soon as possible, in order. After `close` or a lost connection it is dropped."""
-        if self._out is not None or self._closing or self._lost:
+        if not self._direct:
             self._queue(memoryview(data))
             return
         try:
@@ -145,6 +145,7 @@ class Transport:
         if self._closing or self._lost:
             return
         self._closing = True
+        self._direct = False
         self._linger = linger
         self._reading = False
         self._update()
@@ -202,20 +203,22 @@ class Transport:
             return
         if self._out is None:
             self._out = deque()
+            self._direct = False
             self.last_progress = self._reactor.now
         self._out.append(item)
         self._out_size += item.left if isinstance(item, _FileSend) else len(item)
         self._update()
         if self._out_size > HIGH_WATER and not self._writer_paused:
             self._writer_paused = True
-            self._reactor.call_soon(self._tell_writer)
+            self._reactor.call_soon(self._tell_writer, True)
 
-    def _tell_writer(self) -> None:
-        """Tell the protocol whether it may write, from the ready queue and as things are by then."""
-        if self._lost or self._writer_told is self._writer_paused:
+    def _tell_writer(self, pause: bool) -> None:
+        """From the ready queue, and each change in its turn: who has seen `unsent` above the mark waits for the second
+        one, even if both came within a turn.
+        """
+        if self._lost:
             return
-        self._writer_told = self._writer_paused
-        if self._writer_paused:
+        if pause:
             self._protocol.pause_writing()
         else:
             self._protocol.resume_writing()
@@ -235,12 +238,13 @@ class Transport:
             return
         if not out:
             self._out = None
+            self._direct = not self._closing
             self._update()
             if self._closing:
                 self._finish_close()
         if self._writer_paused and self._out_size < LOW_WATER:
             self._writer_paused = False
-            self._reactor.call_soon(self._tell_writer)
+            self._reactor.call_soon(self._tell_writer, False)
 
     def _send_some(self, out: deque[memoryview | _FileSend]) -> bool:
         """One system call for the first of the queue; False if the turn is to end here."""
@@ -302,6 +306,7 @@ class Transport:
         if self._lost:
             return
         self._lost = True
+        self._direct = False
         self._reading = False
         self._update()
         if self._linger_timer is not None:

@@ -102,6 +102,11 @@ class BodyStream:
         return self._error
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all of it has arrived, read or not."""
+        return self._complete
+
+    @property
     def is_paused(self) -> bool:
         """Whether it is the reader who is waited for."""
         return self._paused

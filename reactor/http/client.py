@@ -134,7 +134,7 @@ class Client:
         try:
             yield ClientResponse(response, stream)
         finally:
-            if not connection.is_idle:
+            if not stream.is_complete:  # else it is free already, and perhaps another's by now
                 connection.abort()
 
     async def _ask(

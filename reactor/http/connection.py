@@ -213,7 +213,8 @@ class ServerConnection:
             if head.length:
                 return self._begin_with_body(site, route, head, params)
             request = Request(head, self._client, params)
-            verdict = route.guard(request) if route.guard is not None else None
+            guard = route.guard
+            verdict = guard(request) if guard is not None else None
             answer = route.handler(request) if verdict is None else verdict
         except Exception as error:
             answer = self._error_response(error, head)

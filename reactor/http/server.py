@@ -20,7 +20,8 @@ from reactor.core.timers import Timer
 from reactor.core.transport import Transport
 from reactor.http.connection import ServerConnection
 from reactor.http.router import Router
-from reactor.sansio.head import HeadMemo, Limits, RequestHead
+from reactor.sansio.head import Limits, RequestHead
+from reactor.sansio.memo import HeadMemo
 
 if TYPE_CHECKING:
     import socket

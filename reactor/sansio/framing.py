@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 
 from reactor.errors import RemoteProtocolError
 from reactor.sansio.buffer import ReceiveBuffer
-from reactor.sansio.head import CHUNKED, UNTIL_CLOSE, Limits, parse_fields
+from reactor.sansio.fields import parse_fields
+from reactor.sansio.head import CHUNKED, UNTIL_CLOSE, Limits
 from reactor.sansio.headers import TOKEN, Headers
 
 # One event never carries more than this, so that a consumer can count on it.
@@ -166,7 +167,7 @@ class ChunkedReader:
                 raise RemoteProtocolError(f"trailers over {self._limits.head} bytes", 431)
             return None
         text = buffer.take(end + 4).decode("latin-1")
-        return End(parse_fields(text, 0, self._limits))
+        return End(parse_fields(text[:-4], self._limits.fields))
 
     def at_eof(self) -> End:
         raise RemoteProtocolError("the connection ended in the middle of a chunked body")

@@ -4,10 +4,6 @@ Strict means RFC 9112 where it says MUST, and wherever leniency has let two pars
 ends (request smuggling): no bare CR or LF, no folded lines, no space before a colon, digits are `[0-9]` and nothing
 else, one Host, and Content-Length or Transfer-Encoding but never both. All of that is decided here, so a head that
 exists is a head that is right.
-
-Parsing is the dearest step of a small request, and clients on a kept connection send the same head again and again.
-`HeadMemo` remembers raw bytes -> parsed head. A head is immutable and depends on nothing but its bytes and the
-limits, so remembering it cannot change a verdict; what was refused is never remembered.
 """
 
 from __future__ import annotations
@@ -20,6 +16,7 @@ from typing import Final
 
 from reactor.errors import LocalProtocolError, RemoteProtocolError
 from reactor.sansio.cookies import parse_cookies
+from reactor.sansio.fields import parse_fields
 from reactor.sansio.forms import parse_form
 from reactor.sansio.headers import TOKEN, Headers, check_field, encode_fields
 from reactor.sansio.target import Target, parse_authority, parse_target
@@ -32,17 +29,8 @@ UNTIL_CLOSE: Final = -2
 _is_token = re.compile(TOKEN).fullmatch
 _is_length = re.compile(r"[0-9]{1,18}").fullmatch
 _request_line = re.compile(rf"({TOKEN}) ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])").fullmatch
-# What nearly all requests look like, taken apart in the same step: a path without escapes. Judges as the long way does.
-_common_line = re.compile(
-    rf"(?!CONNECT )({TOKEN}) ((/[!\"$&-;=->@-~]*)(?:\?([!\"$-~]*))?) HTTP/1\.1"
-).fullmatch
+_COMMON_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
 _status_line = re.compile(r"HTTP/([0-9])\.([0-9]) ([1-9][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?").fullmatch
-# One scan does all: a good field is groups 1 and 2, and everything from the first bad byte on is group 3.
-_scan_fields = re.compile(rf"({TOKEN}):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*)\r\n|([\s\S]+)").findall
-
-# A second line of these is an attack or a bug, never a list (RFC 9112 3.2, 6.3; RFC 9110 5.3).
-_SINGLE = frozenset({"host", "content-length", "transfer-encoding"})
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -95,13 +83,13 @@ class RequestHead:
             self._authority: str | None = None
         else:
             self.path, self.query, self._authority, _ = parse_target(method, target)
-        # Whether its answer needs no thought about framing: see `http1.Connection.respond`.
-        self.is_plain = version > 10 and method != "HEAD"
         self.keep_alive = version > 10
         self.upgrade = ""
         self.expects_continue = self.forwarded = False
         if not _TELLING.isdisjoint(index):
             self._read_fields(index)
+        # Whether its answer needs no thought about framing: see `http1.Connection.respond_plainly`.
+        self.is_plain = version > 10 and self.keep_alive and method != "HEAD"
 
     def _read_fields(self, index: Mapping[str, str]) -> None:
         """What the few fields say that change how a request is treated."""
@@ -171,16 +159,9 @@ def _request_framing(method: str, length: int) -> bytes:
 
 def parse_request_head(raw: bytes, limits: Limits) -> RequestHead:
     """Parse a whole head, its empty line included. Raises `RemoteProtocolError` with 400, 414, 431, 501 or 505."""
-    text = raw.decode("latin-1")
-    end = text.index("\r\n")
-    parts = None
-    match = _common_line(text, 0, end)
-    if match is not None:
-        method, target, path, query = match.groups()
-        parts, version = (path, query or ""), 11
-    else:
-        method, target, version = _parse_request_line(text, end)
-    headers = parse_fields(text, end + 2, limits)
+    line, _, block = raw.decode("latin-1").partition("\r\n")
+    method, target, version, parts = _parse_request_line(line)
+    headers = parse_fields(block[:-4], limits.fields)
     index = headers.index
     if "host" in index:
         parse_authority(index["host"])
@@ -192,32 +173,24 @@ def parse_request_head(raw: bytes, limits: Limits) -> RequestHead:
     return RequestHead(method, target, headers, version=version, length=length, parts=parts)
 
 
-def _parse_request_line(text: str, end: int) -> tuple[str, str, int]:
-    match = _request_line(text, 0, end)
+def _parse_request_line(line: str) -> tuple[str, str, int, tuple[str, str] | None]:
+    """Method, target, version, and path and query where the target is the common kind: a path without escapes. That
+    kind is told by a few cheap looks; whatever does not pass them all is judged by the grammar.
+    """
+    words = line.split(" ")
+    if len(words) == 3 and words[2] == "HTTP/1.1" and words[0] in _COMMON_METHODS:
+        target = words[1]
+        if target[:1] == "/" and target.isascii() and target.isprintable() and "#" not in target:
+            path, _, query = target.partition("?")
+            if "%" not in path:
+                return words[0], target, 11, (path, query)
+    match = _request_line(line)
     if match is None:
         raise RemoteProtocolError("malformed request line")
     method, target, major, minor = match.groups()
     if major != "1":
         raise RemoteProtocolError("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
-    return method, target, 10 if minor == "0" else 11
-
-
-def parse_fields(text: str, start: int, limits: Limits) -> Headers:
-    found = _scan_fields(text, start, len(text) - 2)
-    if len(found) > limits.fields:
-        raise RemoteProtocolError(f"more than {limits.fields} header fields", 431)
-    if found and found[-1][2]:
-        raise RemoteProtocolError(f"malformed header line: {found[-1][2].partition(chr(13))[0][:60]!r}")
-    index: dict[str, str] = {}
-    for name, value, _ in found:
-        name = name.lower()
-        if name not in index:
-            index[name] = value.rstrip(" \t")
-        elif name in _SINGLE:
-            raise RemoteProtocolError(f"more than one {name} header")
-        else:
-            index[name] = index[name] + ", " + value.rstrip(" \t")
-    return Headers.parsed(found, index)
+    return method, target, 10 if minor == "0" else 11, None
 
 
 def _request_length(index: Mapping[str, str], version: int) -> int:
@@ -307,13 +280,12 @@ class ResponseHead:
 
 def parse_response_head(raw: bytes, limits: Limits, method: str) -> ResponseHead:
     """Parse the head that answers a request with `method`; its `length` may be CHUNKED or UNTIL_CLOSE."""
-    text = raw.decode("latin-1")
-    end = text.index("\r\n")
-    match = _status_line(text, 0, end)
+    line, _, block = raw.decode("latin-1").partition("\r\n")
+    match = _status_line(line)
     if match is None or match.group(1) != "1":
         raise RemoteProtocolError("malformed status line", 502)
     status = int(match.group(3))
-    headers = parse_fields(text, end + 2, limits)
+    headers = parse_fields(block[:-4], limits.fields)
     version = 10 if match.group(2) == "0" else 11
     head = ResponseHead(status, headers, reason=match.group(4) or "", version=version)
     head.length = _response_length(head, method)
@@ -338,70 +310,5 @@ def _response_length(head: ResponseHead, method: str) -> int:
     return UNTIL_CLOSE
 
 
-class HeadMemo:
-    """A bounded memory of parsed request heads, in two generations: when the young one is full it becomes the old one,
-    and what is asked for again moves up. So the common heads stay, and there is no bookkeeping per hit.
-
-    A head is kept when it comes the second time; until then only its hash is. A flood of unique heads, which is what a
-    query string with a counter makes, so leaves nothing behind that the memory would have to carry.
-    """
-
-    __slots__ = ("_old", "_room", "_seen", "entries", "largest", "limits", "size", "young")
-
-    # A browser's head is about 1 KB; one over 4 KiB is dear to keep and rarely comes twice.
-    LARGEST = 4 * 1024
-
-    def __init__(self, limits: Limits, entries: int = 1024, size: int = 512 * 1024) -> None:
-        """Keep at most `entries` heads and `size` raw bytes in each generation."""
-        self.limits = limits
-        self.entries = entries
-        self.size = size
-        self.largest = min(self.LARGEST, limits.line)
-        self.young: dict[bytes, RequestHead] = {}
-        self._old: dict[bytes, RequestHead] = {}
-        self._seen: set[int] = set()
-        self._room = size
-
-    def parse(self, raw: bytes) -> RequestHead:
-        """The head of these bytes, remembered or new. Raises as `parse_request_head` does."""
-        head = self.young.get(raw)
-        if head is not None:
-            return head
-        head = self._old.get(raw)
-        if head is not None:
-            self._remember(raw, head)
-            return head
-        head = parse_request_head(raw, self.limits)
-        if self.entries and len(raw) <= self.largest:
-            self._notice(raw, head)
-        return head
-
-    def parse_alone(self, data: bytes) -> RequestHead | None:
-        """The head, if `data` is exactly one, short and good. None for all that wants a closer look."""
-        size = len(data)
-        if size > self.largest or data.find(b"\r\n\r\n") != size - 4 or data.startswith(b"\r\n"):
-            return None
-        try:
-            return self.parse(data)
-        except RemoteProtocolError:
-            return None
-
-    def _notice(self, raw: bytes, head: RequestHead) -> None:
-        seen = self._seen
-        number = hash(raw)  # two heads of one hash only mean that one of them is kept a little early
-        if number in seen:
-            self._remember(raw, head)
-        else:
-            if len(seen) >= self.entries:
-                seen.clear()
-            seen.add(number)
-
-    def _remember(self, raw: bytes, head: RequestHead) -> None:
-        if len(self.young) >= self.entries or self._room < len(raw):
-            self._old, self.young, self._room = self.young, {}, self.size
-        self.young[raw] = head
-        self._room -= len(raw)
-
-
-__all__ = ["CHUNKED", "REASONS", "UNTIL_CLOSE", "HeadMemo", "Limits", "RequestHead", "ResponseHead", "Target",
+__all__ = ["CHUNKED", "REASONS", "UNTIL_CLOSE", "Limits", "RequestHead", "ResponseHead", "Target",
            "parse_request_head", "parse_response_head"]  # fmt: skip

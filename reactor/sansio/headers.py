@@ -28,7 +28,7 @@ class Headers:
     __slots__ = ("_index", "_lines", "_pairs")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._lines: list[tuple[str, str, str]] = []
+        self._lines: list[str] = []
         self._pairs: tuple[tuple[str, str], ...] | None = tuple(pairs)
         index: dict[str, str] = {}
         for name, value in self._pairs:
@@ -37,9 +37,9 @@ class Headers:
         self._index = index
 
     @classmethod
-    def parsed(cls, lines: list[tuple[str, str, str]], index: dict[str, str]) -> Headers:
-        """Wrap what the head parser has found and indexed: name and value of each line, and something it is done with.
-        Most heads are only ever looked up in, so the pairs are made when somebody asks for them.
+    def parsed(cls, lines: list[str], index: dict[str, str]) -> Headers:
+        """Wrap the good lines that `fields` has found and indexed. Most heads are only ever looked up in, so the pairs
+        are made when somebody asks for them.
         """
         headers = cls.__new__(cls)
         headers._lines = lines
@@ -49,7 +49,8 @@ class Headers:
 
     def _all_pairs(self) -> tuple[tuple[str, str], ...]:
         if self._pairs is None:
-            self._pairs = tuple((name.lower(), value.rstrip(" \t")) for name, value, _ in self._lines)
+            split = (line.partition(":") for line in self._lines)
+            self._pairs = tuple((name.lower(), value.strip(" \t")) for name, _, value in split)
             self._lines = []
         return self._pairs
 

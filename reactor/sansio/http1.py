@@ -5,12 +5,9 @@
     conn.next_event()                           # RequestHead; its length is 0, so it is its own End
     conn.send(ResponseHead(200, Headers(), length=2)) + conn.send(Data(b"hi")) + conn.send(End())
 
-Each side of a connection has a state of its own, moved by what that side sends. `TABLE` is the whole protocol; the
-code below only finds the events and encodes them. When both sides are DONE and both want to stay, the next cycle
+Each side of a connection has a state of its own, moved by what that side sends. `states.TABLE` is the whole protocol;
+the code below only finds the events and encodes them. When both sides are DONE and both want to stay, the next cycle
 begins; until then, what a client has pipelined waits in the buffer and `next_event` says PAUSED.
-
-    client   IDLE --RequestHead--> BODY --Data--> BODY --End--> DONE
-    server   IDLE --Interim--> IDLE --ResponseHead--> BODY --Data--> BODY --End--> DONE
 
 A received head with `length == 0` makes both moves at once, and no End follows it: most requests have no body, and
 an event that says nothing costs as much as one that does.
@@ -18,8 +15,7 @@ an event that says nothing costs as much as one that does.
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final
 
 from reactor.errors import LocalProtocolError, RemoteProtocolError
 from reactor.sansio.buffer import ReceiveBuffer
@@ -27,91 +23,34 @@ from reactor.sansio.framing import BodyReader, Data, End, body_reader
 from reactor.sansio.head import (
     CHUNKED,
     UNTIL_CLOSE,
-    HeadMemo,
     Limits,
     RequestHead,
     ResponseHead,
     parse_response_head,
 )
 from reactor.sansio.headers import Headers, encode_fields
-
-
-class Role(Enum):
-    __hash__ = object.__hash__
-
-    CLIENT = "client"
-    SERVER = "server"
-
-
-class State(Enum):
-    __hash__ = object.__hash__  # in C; Enum's own is a Python call at every look into TABLE
-
-    IDLE = "idle"
-    BODY = "body"
-    DONE = "done"
-    CLOSED = "closed"  # this side sends nothing any more
-    SWITCHED = "switched"  # another protocol has taken over
-    ERROR = "error"  # this side broke the protocol; nothing it sends is looked at
-
-
-class Signal(Enum):
-    NEED_DATA = "need data"  # feed more bytes
-    PAUSED = "paused"  # answer first: the peer's message is complete, what follows it waits
-    CLOSED = "closed"  # the peer has ended its side, properly
-
-
-CLIENT: Final = Role.CLIENT
-SERVER: Final = Role.SERVER
-IDLE: Final = State.IDLE
-BODY: Final = State.BODY
-DONE: Final = State.DONE
-CLOSED: Final = State.CLOSED
-SWITCHED: Final = State.SWITCHED
-ERROR: Final = State.ERROR
-NEED_DATA: Final = Signal.NEED_DATA
-PAUSED: Final = Signal.PAUSED
-
-
-class Interim(ResponseHead):
-    """A 1xx answer: any number of them may come before the real one (RFC 9110 15.2)."""
-
-    __slots__ = ()
-
-
-class Close:
-    """The end of what one side sends; the other side may still be sending."""
-
-    __slots__ = ()
-
-
-class Switch:
-    """101 was sent and another protocol takes over (RFC 9110 7.8)."""
-
-    __slots__ = ()
-
-
-Event: TypeAlias = RequestHead | ResponseHead | Data | End
-Received: TypeAlias = Event | Signal
-
-# The protocol. A move that is not here is an error: ours is a LocalProtocolError, theirs a RemoteProtocolError.
-TABLE: dict[Role, dict[State, dict[type, State]]] = {
-    CLIENT: {
-        IDLE: {RequestHead: BODY, Close: CLOSED},
-        BODY: {Data: BODY, End: DONE},
-        DONE: {Switch: SWITCHED, Close: CLOSED},
-        CLOSED: {Close: CLOSED},
-        SWITCHED: {},
-        ERROR: {Close: CLOSED},
-    },
-    SERVER: {
-        IDLE: {Interim: IDLE, ResponseHead: BODY, Switch: SWITCHED, Close: CLOSED},
-        BODY: {Data: BODY, End: DONE},
-        DONE: {Close: CLOSED},
-        CLOSED: {Close: CLOSED},
-        SWITCHED: {},
-        ERROR: {Close: CLOSED},
-    },
-}
+from reactor.sansio.memo import HeadMemo
+from reactor.sansio.states import (
+    BODY,
+    CLIENT,
+    CLOSED,
+    DONE,
+    ERROR,
+    IDLE,
+    NEED_DATA,
+    PAUSED,
+    SERVER,
+    SWITCHED,
+    TABLE,
+    Close,
+    Event,
+    Interim,
+    Received,
+    Role,
+    Signal,
+    State,
+    Switch,
+)
 
 _CR: Final = 13
 _UNBOUNDED: Final = -3  # what we send is chunked or ends with the connection: no count to keep
@@ -125,8 +64,9 @@ class Connection:
     changes nothing.
     """
 
-    __slots__ = ("_buffer", "_eof", "_error", "_head", "_is_partial", "_limits", "_line_end", "_memo", "_our_left",
-                 "_reader", "_role", "_scanned", "_skipped_blank", "keep_alive", "ours", "theirs")  # fmt: skip
+    __slots__ = ("_buffer", "_eof", "_error", "_has_data", "_head", "_is_partial", "_limits", "_line_end", "_memo",
+                 "_our_left", "_reader", "_role", "_scanned", "_skipped_blank", "keep_alive", "ours",
+                 "theirs")  # fmt: skip
 
     def __init__(self, role: Role, limits: Limits | None = None, memo: HeadMemo | None = None) -> None:
         """`memo` may be shared by all connections of a server; it brings its limits."""
@@ -142,6 +82,7 @@ class Connection:
         self._line_end = -1  # of an incomplete head
         self._skipped_blank = False
         self._is_partial = False  # the three above hold something
+        self._has_data = False  # the buffer may hold something, or the parser may be inside a head
         self._begin()
 
     def _begin(self) -> None:
@@ -161,13 +102,14 @@ class Connection:
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer. Nothing is parsed before `next_event`, and nothing is kept that never will be."""
         if self.theirs is not ERROR and self.theirs is not CLOSED:
+            self._has_data = True
             self._buffer.feed(data)
 
     def receive_request(self, data: bytes) -> RequestHead | None:
         """The common case in one step: `data` is exactly one good, short head without a body, and nothing else is
         going on. Then this is the same as `receive_data` and `next_event`. Else None, and nothing has changed.
         """
-        if self.theirs is not IDLE or self.ours is not IDLE or self._is_partial or self._buffer:
+        if self._has_data or self.theirs is not IDLE or self.ours is not IDLE:
             return None
         memo = self._memo
         head = memo.young.get(data) or memo.parse_alone(data)
@@ -218,6 +160,7 @@ class Connection:
             if raw is None:
                 return self._no_head()
             head = memo.parse(raw)
+        self._has_data = bool(buffer)
         self._head = head
         self.keep_alive = head.keep_alive
         if head.length:
@@ -262,6 +205,7 @@ class Connection:
                 return NEED_DATA
             event = self._reader.at_eof()
         if event.__class__ is End:
+            self._has_data = bool(self._buffer)
             self.theirs = DONE
             self._end_cycle()
         return event
@@ -442,8 +386,8 @@ class Connection:
         """
         request = self._head
         if (
-            self.theirs is not DONE or self.ours is not IDLE or not self.keep_alive or request is None
-            or not request.is_plain or head.sized is None or head.length != size
+            self.theirs is not DONE or self.ours is not IDLE or request is None or not request.is_plain
+            or head.sized is None or head.length != size
         ):  # fmt: skip
             return False
         self._head = None

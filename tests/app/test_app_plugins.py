@@ -30,7 +30,7 @@ def log_of(name: str) -> list[Any]:
     return log
 
 
-# -- discovery -------------------------------------------------------------------------------------------------------
+# -- discovery --------------------------------------------------------------------------------------------------------
 
 
 HELLO = """
@@ -129,7 +129,7 @@ def test_two_plugins_cannot_have_one_route_service_or_guard(tmp_path: Path, modu
         assert "[plugin:two]" in str(caught.value)
 
 
-# -- what requests meet ------------------------------------------------------------------------------------------------
+# -- what requests meet -----------------------------------------------------------------------------------------------
 
 
 GUARDS = LOG + """
@@ -251,7 +251,7 @@ def test_the_answer_to_a_path_that_is_not_there_asks_for_no_body(tmp_path: Path,
             assert client.sent.startswith(b"HTTP/1.1 404 ")
 
 
-# -- services, timers, hooks ---------------------------------------------------------------------------------------------
+# -- services, timers, hooks ------------------------------------------------------------------------------------------
 
 
 def test_a_service_is_there_for_start_hooks_whatever_the_order(tmp_path: Path, modules: Modules) -> None:

@@ -37,7 +37,7 @@ def wire() -> Wire:
     return wire
 
 
-# -- the head ----------------------------------------------------------------------------------------------------------
+# -- the head ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_connection_that_says_nothing_is_closed_without_a_word(wire: Wire) -> None:
@@ -76,7 +76,7 @@ def test_the_second_head_of_a_connection_has_the_same_limit(wire: Wire) -> None:
     assert client.answer().status == 408
 
 
-# -- between requests --------------------------------------------------------------------------------------------------
+# -- between requests -------------------------------------------------------------------------------------------------
 
 
 def test_a_kept_connection_is_closed_after_fifteen_quiet_seconds(wire: Wire) -> None:
@@ -90,8 +90,7 @@ def test_a_kept_connection_is_closed_after_fifteen_quiet_seconds(wire: Wire) -> 
     assert len(client.answers()) == 5  # and no 408: nobody had asked anything
 
 
-@pytest.mark.parametrize("target", ["/", "/slow"])
-def test_a_request_that_takes_long_is_no_quiet_connection(wire: Wire, target: str) -> None:
+def test_a_request_that_takes_long_is_no_quiet_connection(wire: Wire) -> None:
     async def slow(request: Request) -> Response:
         await sleep(1000)
         return Response("")
@@ -109,7 +108,7 @@ def test_a_request_that_takes_long_is_no_quiet_connection(wire: Wire, target: st
     assert client.is_closed
 
 
-# -- bodies in -----------------------------------------------------------------------------------------------------------
+# -- bodies in --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("target", ["/echo", "/count"])
@@ -218,7 +217,7 @@ def test_a_body_that_nobody_reads_has_to_end_in_time(wire: Wire) -> None:
     assert client.is_closed
 
 
-# -- answers out ---------------------------------------------------------------------------------------------------------
+# -- answers out ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("target", ["/much", "/much-later", "/stream"])

@@ -120,7 +120,7 @@ def test_what_is_no_json_is_the_clients_fault(body: bytes) -> None:
 
 def test_the_body_of_a_request_must_have_been_read() -> None:
     request = Request(RequestHead("POST", "/", Headers()), "", {}, stream=object())  # type: ignore[arg-type]
-    with pytest.raises(LocalProtocolError, match="await request.read"):
+    with pytest.raises(LocalProtocolError, match=r"await request\.read"):
         _ = request.body
 
 

@@ -73,7 +73,7 @@ def wire() -> Wire:
     return wire
 
 
-# -- one request -----------------------------------------------------------------------------------------------------
+# -- one request ------------------------------------------------------------------------------------------------------
 
 
 def test_an_answer_has_length_date_and_nothing_about_the_connection(wire: Wire) -> None:
@@ -190,7 +190,7 @@ def test_an_absolute_target_is_routed_by_its_path(wire: Wire) -> None:
     assert wire.ask(get("http://elsewhere:80/hello?x=1"))[0].body == b"GET /hello"
 
 
-# -- several requests ------------------------------------------------------------------------------------------------
+# -- several requests -------------------------------------------------------------------------------------------------
 
 
 def test_pipelined_answers_come_in_order_whatever_takes_how_long(wire: Wire) -> None:
@@ -287,7 +287,7 @@ def test_a_client_that_says_nothing_and_ends_gets_nothing(wire: Wire) -> None:
     assert (client.raw, client.is_closed, wire.server.connections) == (b"", True, {})
 
 
-# -- verdicts --------------------------------------------------------------------------------------------------------
+# -- verdicts ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_the_limits_of_the_config_are_those_that_hold() -> None:
         assert wire.ask(data)[0].status == status, data
 
 
-# -- bodies in -------------------------------------------------------------------------------------------------------
+# -- bodies in --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("target", ["/echo", "/stream"])
@@ -439,7 +439,7 @@ def test_two_tasks_that_read_one_body_are_a_bug_of_ours(wire: Wire) -> None:
     assert isinstance(wire.errors[0], LocalProtocolError)
 
 
-# -- Expect: 100-continue ----------------------------------------------------------------------------------------------
+# -- Expect: 100-continue ---------------------------------------------------------------------------------------------
 
 
 EXPECT = "Expect: 100-continue"
@@ -508,7 +508,7 @@ def test_expect_without_a_body_or_from_http_1_0_changes_nothing(wire: Wire) -> N
     assert answer.body == b"abc"
 
 
-# -- bodies out --------------------------------------------------------------------------------------------------------
+# -- bodies out -------------------------------------------------------------------------------------------------------
 
 
 def test_a_streamed_body_goes_out_piece_by_piece_in_chunks(wire: Wire) -> None:
@@ -648,7 +648,7 @@ def test_statuses_without_a_body_send_none(wire: Wire, status: int) -> None:
     assert answers[1].headers.get("content-length") == ("7" if status == 304 else None)
 
 
-# -- guards, handlers, errors ------------------------------------------------------------------------------------------
+# -- guards, handlers, errors -----------------------------------------------------------------------------------------
 
 
 async def async_refuse(request: Request) -> Response:
