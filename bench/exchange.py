@@ -154,7 +154,7 @@ _DRIP: Final = b"GET /ok HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
 class SlowClient:
     """Sends a byte of its request every `pause` seconds, and never the last one."""
 
-    def __init__(self, reactor: Reactor, pause: float, on_lost: Callable[[], object]) -> None:
+    def __init__(self, reactor: Reactor, pause: float, on_lost: Callable[[SlowClient], object]) -> None:
         self._reactor = reactor
         self._pause = pause
         self._on_lost = on_lost
@@ -182,7 +182,7 @@ class SlowClient:
 
     def connection_lost(self, error: OSError | None) -> None:
         self._lost = True
-        self._on_lost()
+        self._on_lost(self)
 
     def close(self) -> None:
         self._transport.abort()

@@ -110,15 +110,15 @@ class Load:
     async def run(self) -> Result:
         """Open everything, ask for `seconds`, wait for what is under way, and count."""
         await self._bystanders.open()
-        await in_groups(self._plan.connections, self._open)
+        await in_groups(self._reactor, self._plan.connections, self._open)
         started = self._clock()
         self._running = True
         if self._plan.rate:
             self._next_due = started
             self._tick()
         else:
-            for exchange in list(self._free):
-                self._serve(exchange)
+            while self._free:
+                self._serve(self._free.popleft())
         self._reactor.call_later(1.0, self._look_for_silence)
         await sleep(self._plan.seconds)
         self._running = False
@@ -194,7 +194,7 @@ class Load:
             self._lags.append(now - self._next_due)
             self._next_due += step
         while self._due and self._free:
-            self._serve(self._free[0])
+            self._serve(self._free.popleft())
         if self._running:
             if self._spin:
                 self._reactor.call_soon(self._tick)
@@ -202,13 +202,13 @@ class Load:
                 self._reactor.call_later(self._next_due - now, self._tick)
 
     def _is_free(self, exchange: Exchange) -> None:
-        self._free.append(exchange)
         if self._due or (self._running and not self._plan.rate):
             self._serve(exchange)
+        else:
+            self._free.append(exchange)
 
     def _serve(self, exchange: Exchange) -> None:
         """Let a free connection send the next request; one that has died meanwhile is replaced when it says so."""
-        self._free.remove(exchange)
         if not exchange.is_open:
             return
         since = self._due.popleft() if self._plan.rate else self._clock()
@@ -251,10 +251,10 @@ class Bystanders:
         self._closing = False
 
     async def open(self) -> None:
-        await in_groups(self._plan.idle, self._open_idle)
+        await in_groups(self._reactor, self._plan.idle, self._open_idle)
         while any(exchange.busy for exchange in self._idle):
             await sleep(0.01)
-        await in_groups(self._plan.slow, self._open_slow)
+        await in_groups(self._reactor, self._plan.slow, self._open_slow)
 
     async def _open_idle(self) -> None:
         try:
@@ -275,21 +275,21 @@ class Bystanders:
             self.idle_open -= 1
 
     async def _open_slow(self) -> None:
-        client: list[SlowClient] = []
         try:
-            client.append(await self._connect(lambda: SlowClient(self._reactor, self._plan.slow_pause, cut)))
+            client = await self._connect(lambda: SlowClient(self._reactor, self._plan.slow_pause, self._cut))
         except DialError:
             self.slow_cut += 1
-            return
-        self._slow.add(client[0])
+        else:
+            self._slow.add(client)
 
-        def cut() -> None:
-            self._slow.discard(client[0])
-            if not self._closing:
-                self.slow_cut += 1
-                self._reactor.call_later(self._plan.slow_pause, self._again)
+    def _cut(self, client: SlowClient) -> None:
+        """The server has had enough of a slow client: there comes another."""
+        self._slow.discard(client)
+        if not self._closing:
+            self.slow_cut += 1
+            self._reactor.call_later(self._plan.slow_pause, self._another)
 
-    def _again(self) -> None:
+    def _another(self) -> None:
         if not self._closing:
             self._reactor.spawn(self._open_slow())
 
@@ -299,11 +299,8 @@ class Bystanders:
             client.close()
 
 
-async def in_groups(count: int, action: Callable[[], Awaitable[None]]) -> None:
+async def in_groups(reactor: Reactor, count: int, action: Callable[[], Awaitable[None]]) -> None:
     """`action()` so many times, OPENING at once; each is awaited."""
-    from reactor.core.task import Task, current_task
-
-    reactor = current_task()._reactor
     left = count
 
     async def worker() -> None:
@@ -312,7 +309,7 @@ async def in_groups(count: int, action: Callable[[], Awaitable[None]]) -> None:
             left -= 1
             await action()
 
-    for task in [Task(reactor, worker()) for _ in range(min(count, OPENING))]:
+    for task in [reactor.spawn(worker()) for _ in range(min(count, OPENING))]:
         await task
 
 
@@ -340,8 +337,9 @@ def run(plan: Plan, address: Address) -> Result:
 
 
 def make_asks(
-    method: str, url: str, headers: Sequence[tuple[str, str]] = (), body: bytes = b"", *, close: bool = False, vary: int = 1
-) -> tuple[Address, list[Ask]]:
+    method: str, url: str, headers: Sequence[tuple[str, str]] = (), body: bytes = b"", *, close: bool = False,
+    vary: int = 1,
+) -> tuple[Address, list[Ask]]:  # fmt: skip
     """`vary` requests in which `{n}` is 0, 1, 2, …, in the target and in the body, and where they go to."""
     address, target, host = split_url(url)
     fields = [("Host", host), *headers, *([("Connection", "close")] if close else [])]

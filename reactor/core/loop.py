@@ -241,11 +241,14 @@ class _Waker:
 
     def drain(self) -> bytes:
         """What was written: zeros to wake, other bytes are signal numbers."""
-        self._awake = False  # before `recv`: a wake too many is harmless, one too few is not
         try:
             return self._ours.recv(4096)
         except BlockingIOError:
             return b""
+        finally:
+            # Behind `recv`, or it might swallow a byte that was sent after this said that none is. A call whose thread
+            # saw no need for a byte until here was queued before, and has its turn right after the sources.
+            self._awake = False
 
     def close(self) -> None:
         self._ours.close()

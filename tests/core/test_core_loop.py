@@ -65,7 +65,12 @@ def make_reactor(errors: Errors, selector: HandSelector | None = None) -> FakeRe
 def test_calls_run_in_order_and_what_they_add_waits_for_the_next_turn(errors: Errors) -> None:
     reactor = make_reactor(errors)
     log: list[str] = []
-    reactor.call_soon(lambda: (log.append("a"), reactor.call_soon(log.append, "c")))
+
+    def first() -> None:
+        log.append("a")
+        reactor.call_soon(log.append, "c")
+
+    reactor.call_soon(first)
     reactor.call_soon(log.append, "b")
     reactor.turn()
     assert log == ["a", "b"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import sys
 import threading
 import time
 
@@ -130,6 +132,54 @@ def test_many_threads_calling_lose_no_call(loop: Loop) -> None:
     loop.until(lambda: len(seen) == 4000)
     for thread in threads:
         thread.join()
+
+
+def test_no_wake_up_is_lost_between_a_thread_and_a_loop_that_is_just_falling_asleep(loop: Loop) -> None:
+    """Two threads wake the loop, and each waits for it before it does so again: a lost one would take a minute."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # the threads take turns everywhere
+    pool = Pool(loop.reactor, "test", threads=2, queue=4)
+
+    async def ask(times: int) -> None:
+        for _ in range(times):
+            await pool.run(int)
+
+    try:
+        started = time.monotonic()
+        tasks = [loop.reactor.spawn(ask(2000)) for _ in range(2)]
+        for task in tasks:
+            loop.reactor.run_until(task)
+        assert time.monotonic() - started < 30.0
+    finally:
+        sys.setswitchinterval(before)
+        assert pool.close()
+
+
+def test_a_call_that_comes_while_the_wake_up_is_read_does_not_silence_the_next(loop: Loop) -> None:
+    loop.reactor.need_waker()
+    waker = loop.reactor._waker
+    assert waker is not None
+    log: list[str] = []
+
+    class Interrupted:
+        """The reading end, and a thread that calls just before it is read."""
+
+        def __init__(self, sock: socket.socket) -> None:
+            self.fileno, self.close, self._sock = sock.fileno, sock.close, sock
+
+        def recv(self, size: int) -> bytes:
+            if "second" not in log:
+                loop.reactor.call_from_thread(log.append, "second")
+            return self._sock.recv(size)
+
+    waker._ours = Interrupted(waker._ours)  # type: ignore[assignment]
+    loop.reactor.call_from_thread(log.append, "first")
+    loop.until(lambda: log == ["first", "second"])
+    loop.reactor._selector.select(0)
+    loop.turn()
+    loop.reactor.call_from_thread(log.append, "third")
+    assert loop.reactor._selector.select(1.0), "the loop would sleep on"
+    loop.until(lambda: "third" in log)
 
 
 def test_a_signal_arrives_in_the_loop_and_never_inside_other_code(loop: Loop) -> None:
