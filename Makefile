@@ -2,13 +2,15 @@
 
 PYTHON ?= python3
 VENV   := .venv
+VENV_BENCH := .venv-bench
+VENV_LOAD := .venv-load
 BIN    := $(VENV)/bin
 CONFIG ?= config.ini
 # Found where they are used, installed with apt by `make test` if that is possible.
 DEBIAN_TEST  := chromium curl
 DEBIAN_BENCH := wrk
 
-.PHONY: run check test lint unit integration bench help clean
+.PHONY: run check test lint unit integration bench bench-full bench-quick bench-micro load help clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -31,12 +33,25 @@ unit: $(VENV)/.test  ## the fast tests only
 integration: $(VENV)/.test debian-test  ## real sockets, processes and a browser
 	$(BIN)/python -m pytest tests/integration
 
-bench: $(VENV)/.run debian-bench  ## the reactor against its floor (about 2 minutes)
-	$(BIN)/python -m bench.throughput
-	$(BIN)/python -m bench.idle
+# -- measuring: docs/benchmarks.md -----------------------------------------------------------------------------------
+
+bench: $(VENV_BENCH)/.bench debian-bench  ## three scenarios against other servers, into docs/benchmarks.md (10 minutes)
+	$(VENV_BENCH)/bin/python -m bench.compare main
+
+bench-full: $(VENV_BENCH)/.bench debian-bench  ## every scenario (about an hour)
+	$(VENV_BENCH)/bin/python -m bench.compare full
+
+bench-quick: $(VENV_BENCH)/.bench debian-bench  ## a first look, printed only (under 2 minutes)
+	$(VENV_BENCH)/bin/python -m bench.compare quick
+
+bench-micro: $(VENV_BENCH)/.bench  ## single functions against the stored baseline
+	$(VENV_BENCH)/bin/python -m bench.micro
+
+load: $(VENV)/.run $(VENV_LOAD)/.load  ## locust's users against the reactor, then against the reference
+	$(BIN)/python -m bench.users --locust $(VENV_LOAD)/bin/locust
 
 clean:  ## remove what the other commands made, but for var/
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis artefacts
+	rm -rf $(VENV) $(VENV_BENCH) $(VENV_LOAD) .mypy_cache .pytest_cache .ruff_cache .hypothesis artefacts
 
 # -- the virtual environments: made anew only when a lock has changed ---------------------------------------------
 
@@ -53,6 +68,19 @@ $(VENV)/.run: requirements/run.lock | $(VENV)/bin/python
 $(VENV)/.test: requirements/test.lock | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.lock
 	@touch $@ $(VENV)/.run
+
+# bjoern is built from source; where that does not work the comparison says that it is missing.
+$(VENV_BENCH)/.bench: requirements/bench.lock requirements/bjoern.lock | $(VENV)/bin/python
+	@test -d $(VENV_BENCH) || $(BIN)/python -m venv $(VENV_BENCH)
+	@$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
+	@$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/bjoern.lock 2>/dev/null || echo "without bjoern: it wants gcc, libev-dev and python3-dev"
+	@touch $@
+
+$(VENV_LOAD)/.load: requirements/load.lock | $(VENV)/bin/python
+	@test -d $(VENV_LOAD) || $(BIN)/python -m venv $(VENV_LOAD)
+	@$(VENV_LOAD)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/load.lock
+	@touch $@
 
 # -- Debian packages ------------------------------------------------------------------------------------------------
 

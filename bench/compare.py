@@ -44,7 +44,9 @@ class Comparison:
         with ExitStack() as stack:
             running = self._start_all(stack, scenario, [CONTENDERS[name] for name in names])
             self.results.scenarios.append(
-                Title(scenario.name, scenario.title, scenario.series, scenario.x, describe_tools(scenario))
+                Title(
+                    scenario.name, scenario.title, scenario.series, scenario.x, scenario.idle, describe_tools(scenario)
+                )
             )
             for number in range(self.results.rounds):
                 for name, (server, cookie) in list(running.items()):
@@ -67,8 +69,9 @@ class Comparison:
                     )
                 )  # fmt: skip
                 cookie = prepare(server, scenario) if contender.name in ("reactor", "threads") else ""
-                if contender.name == "reactor" and scenario.method == "GET":
-                    length = answer_of(server, scenario, cookie).size
+                size = _check(server, scenario, cookie)
+                if contender.name == "reactor":
+                    length = size or length
                 running[contender.name] = server, cookie
             except (OSError, RuntimeError) as error:
                 self._failed(scenario, contender, error)
@@ -92,6 +95,16 @@ class Comparison:
         why = str(error).partition("\n")[0]
         self.results.failed[f"{scenario.name} {contender.name}"] = why
         print(f"{scenario.name:18}    {contender.name:14} left out: {why}", flush=True)
+
+
+def _check(server: Server, scenario: Scenario, cookie: str) -> int:
+    """Before anything is measured: the answer is a good one. Its size on the wire; 0 where it is no GET's."""
+    if scenario.ask not in ("ok", "list", "page", "static"):
+        return 0
+    answer = answer_of(server, scenario, cookie)
+    if answer.status != 200:
+        raise RuntimeError(f"it answers {answer.status} to GET {scenario.path}")
+    return answer.size
 
 
 def machine() -> dict[str, str]:

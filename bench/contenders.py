@@ -70,6 +70,11 @@ class Contender:
     prepare: Callable[[Setup], None] = nothing
     counts: bool = False
 
+    def shown(self) -> str:
+        """The command line for the record, without the paths of this machine."""
+        words = map(Setup(Path("DIR"), 8000).fill, self.command)
+        return " ".join(Path(word).name if Path(word).is_absolute() else word for word in words if word)
+
     def find_version(self) -> str:
         """What it says of itself, in a line; "" if it is not here."""
         command = [Setup(Path(), 0).fill(argument) for argument in self.version]

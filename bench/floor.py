@@ -12,6 +12,9 @@ import argparse
 import selectors
 import socket
 
+# It sends once and never looks whether all has gone, so a larger answer needs a buffer that holds it.
+SMALL = 16 * 1024
+
 
 def answer(length: int, *, close: bool = False) -> bytes:
     """A valid response of exactly `length` bytes."""
@@ -32,6 +35,8 @@ def serve(port: int, response: bytes, close: bool) -> None:
         connection, _ = listener.accept()
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if len(response) > SMALL:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * len(response))
         selector.register(connection, selectors.EVENT_READ, lambda: receive(connection))
 
     def receive(connection: socket.socket) -> None:

@@ -15,6 +15,7 @@ in whole milliseconds. How late it was itself is in the output as `lag`; a resul
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 import time
@@ -34,13 +35,16 @@ from reactor.core.task import sleep
 from reactor.core.transport import ConnectionProtocol
 from reactor.errors import DialError
 from reactor.http.client import split_url
-from reactor.sansio.head import RequestHead
-from reactor.sansio.headers import Headers
+from reactor.sansio.http1 import Headers, RequestHead
 
 P = TypeVar("P", bound=ConnectionProtocol)
 
 # So many connections are opened at a time: more would only measure the backlog.
 OPENING: Final = 64
+# Said on standard error when all connections are open, and when the time is over and they still are: between the two
+# whoever counts the server's processor time counts neither the opening nor the closing.
+READY: Final = "ready"
+DONE: Final = "done"
 RETRY: Final = 0.1  # seconds before a connection that was refused is tried again
 
 
@@ -85,16 +89,21 @@ class Connect(Protocol):
 
 
 class Load:
-    """One run. `spin`: look at the clock all the time instead of setting timers."""
+    """One run. `spin`: look at the clock all the time instead of setting timers. `on_start` is called when all
+    connections are open, before the first request of the run, and `on_end` when its time is over.
+    """
 
     def __init__(
-        self, reactor: Reactor, plan: Plan, connect: Connect, clock: Callable[[], float], *, spin: bool = True
-    ) -> None:
+        self, reactor: Reactor, plan: Plan, connect: Connect, clock: Callable[[], float], *, spin: bool = True,
+        on_start: Callable[[], object] = lambda: None, on_end: Callable[[], object] = lambda: None,
+    ) -> None:  # fmt: skip
         self._reactor = reactor
         self._plan = plan
         self._connect = connect
         self._clock = clock
         self._spin = spin
+        self._on_start = on_start
+        self._on_end = on_end
         self._running = False
         self._exchanges: set[Exchange] = set()
         self._free: deque[Exchange] = deque()  # in turn, so that each connection has its share
@@ -111,6 +120,7 @@ class Load:
         """Open everything, ask for `seconds`, wait for what is under way, and count."""
         await self._bystanders.open()
         await in_groups(self._reactor, self._plan.connections, self._open)
+        self._on_start()
         started = self._clock()
         self._running = True
         if self._plan.rate:
@@ -122,6 +132,7 @@ class Load:
         self._reactor.call_later(1.0, self._look_for_silence)
         await sleep(self._plan.seconds)
         self._running = False
+        self._on_end()
         elapsed = self._clock() - started
         good = self._result.good
         await self._finish()
@@ -323,15 +334,16 @@ class _NoNames:
         raise DialError("give a literal address")
 
 
-def run(plan: Plan, address: Address) -> Result:
-    """The whole of it, on a reactor of its own."""
+def run(plan: Plan, address: Address, *notices: Callable[[], object]) -> Result:
+    """The whole of it, on a reactor of its own; `notices` are `on_start` and `on_end`."""
     reactor = Reactor(time.perf_counter)
 
     async def connect(factory: Callable[[], P]) -> P:
         return await dial(reactor, _NoNames(), address, factory)
 
+    named: dict[str, Any] = dict(zip(("on_start", "on_end"), notices, strict=False))
     try:
-        return reactor.run_task(Load(reactor, plan, connect, time.perf_counter).run())
+        return reactor.run_task(Load(reactor, plan, connect, time.perf_counter, **named).run())
     finally:
         reactor.close()
 
@@ -375,6 +387,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def announce() -> None:
+    """The run begins. 10,000 connections are many objects, and looking through them for garbage would make us late."""
+    gc.collect()
+    gc.freeze()
+    print(READY, file=sys.stderr, flush=True)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the result as JSON. The status is 0 whatever the answers were: errors are counted in it."""
     given = _parser().parse_args(argv)
@@ -385,7 +404,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         given.expect_status, given.expect_length, given.expect_file.read_bytes() if given.expect_file else None
     )
     plan = Plan(asks, expect, given.connections, given.seconds, given.rate, given.timeout, given.idle, given.slow)
-    print(json.dumps(asdict(run(plan, address)), indent=1))
+    result = run(plan, address, announce, lambda: print(DONE, file=sys.stderr, flush=True))
+    print(json.dumps(asdict(result), indent=1))
     return 0
 
 

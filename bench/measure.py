@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from bench import wrk
 from bench.answers import LIST, OK, peers
 from bench.contenders import PASSWORD, Contender
+from bench.load import READY
 from bench.process import LOAD_CORE, ROOT, Server, bound_to
 from bench.results import Sample
 from bench.scenarios import FORM, Scenario
@@ -118,13 +119,15 @@ def measure(
     """Run `tool` for `seconds`. The sample's errors name whatever was not as it should be, the count included."""
     count = contender.counts and tool == "wrk"
     counted = requests_of(server) if count else 0
-    cpu = server.cpu_seconds()
     with Peak(server) as peak:
-        sample = _wrk(scenario, server, seconds, cookie) if tool == "wrk" else _load(
-            scenario, tool, contender, server, seconds, cookie
-        )  # fmt: skip
+        cpu = server.cpu_seconds()
+        if tool == "wrk":
+            sample = _wrk(scenario, server, seconds, cookie)
+            used = server.cpu_seconds() - cpu
+        else:
+            sample, used = _load(scenario, tool, contender, server, seconds, cookie)
     sample.scenario, sample.server, sample.round, sample.tool = scenario.name, contender.name, number, tool
-    sample.cpu = (server.cpu_seconds() - cpu) / max(1, sample.requests) * 1e6
+    sample.cpu = used / max(1, sample.requests) * 1e6
     sample.resident, sample.grown = peak.bytes, peak.bytes - peak.before
     if count:
         sample.counted = requests_of(server) - counted - 1  # less the first question itself
@@ -154,7 +157,8 @@ def _wrk(scenario: Scenario, server: Server, seconds: int, cookie: str) -> Sampl
 
 def _load(
     scenario: Scenario, tool: str, contender: Contender, server: Server, seconds: int, cookie: str
-) -> Sample:
+) -> tuple[Sample, float]:
+    """The sample, and the processor time that the server used while all connections were open."""
     command = [*load_command(scenario, tool), "--seconds", str(seconds)]
     command[3:3] = [server.url + scenario.path]
     for name, value in _headers(scenario, cookie).items():
@@ -165,16 +169,23 @@ def _load(
             body.write(wanted)
             body.flush()
             command += ["--expect-file", body.name]
-        ran = subprocess.run(
-            command, capture_output=True, text=True, cwd=ROOT, preexec_fn=bound_to((LOAD_CORE,)), timeout=seconds + 120
-        )
-    if ran.returncode:
-        raise RuntimeError(f"the load generator failed: {ran.stderr.strip().rpartition(chr(10))[2]}")
-    said = json.loads(ran.stdout)
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+            preexec_fn=bound_to((LOAD_CORE,)),
+        ) as load:  # fmt: skip
+            assert load.stderr is not None
+            first = load.stderr.readline().strip()
+            cpu = server.cpu_seconds()
+            load.stderr.readline()
+            cpu = server.cpu_seconds() - cpu
+            output, complaint = load.communicate(timeout=seconds + 120)
+    if load.returncode or first != READY:
+        raise RuntimeError(f"the load generator failed: {complaint.strip().rpartition(chr(10))[2] or first}")
+    said = json.loads(output)
     sample = _sample(said["answered"], said["rate"], said["errors"])
     sample.latency, sample.lag = said["latency"], said["lag"]
     sample.idle_open, sample.slow_cut = said["idle_open"], said["slow_cut"]
-    return sample
+    return sample, cpu
 
 
 def load_command(scenario: Scenario, tool: str) -> list[str]:

@@ -38,7 +38,8 @@ def draw(results: Results, folder: Path) -> Drawn:
         ("Latency curves", "bench-latency.svg", _latency),
         ("Cost of a request as connections grow", "bench-cost.svg", _growth("CPU µs a request", lambda s: s.cpu)),
         ("Memory as connections grow", "bench-memory.svg", _growth("MB at the peak", lambda s: s.resident / 1e6)),
-        ("Throughput as connections grow", "bench-connections.svg", _growth("requests/s", lambda s: s.rate)),
+        ("The slowest hundredth as connections grow", "bench-tail.svg",
+         _growth("p99 in ms", lambda s: s.latency.get("0.99", 0.0), "rate")),
     ):
         figure = picture(results)
         if figure is not None:
@@ -117,7 +118,7 @@ def _curve(axis: Any, samples: list[Sample], name: str, colour: str) -> None:
                   linestyle=":" if name == "floor" else "--" if name == "threads" else "-")  # fmt: skip
 
 
-def _growth(label: str, value: Callable[[Sample], float]) -> Callable[[Results], Any]:
+def _growth(label: str, value: Callable[[Sample], float], tool: str = "closed") -> Callable[[Results], Any]:
     def picture(results: Results) -> Any:
         titles = sorted(
             (title for title in results.scenarios if title.series == "connections"), key=lambda title: title.x
@@ -130,12 +131,15 @@ def _growth(label: str, value: Callable[[Sample], float]) -> Callable[[Results],
             points = [
                 (title.x, median(map(value, samples)))
                 for title in titles
-                if (samples := results.of(title.name, name, "wrk"))
+                if (samples := results.of(title.name, name, tool))
             ]
             if points:
                 axis.plot(*zip(*points, strict=True), label=name, color=_colour(name, names), marker="o", markersize=3,
                           linewidth=2.0 if name == "reactor" else 1.0,
                           linestyle=":" if name == "floor" else "--" if name == "threads" else "-")  # fmt: skip
+        if not axis.lines:
+            pyplot.close(figure)
+            return None
         axis.set_xscale("log")
         axis.set_ylim(bottom=0)
         axis.set_xlabel("connections")

@@ -37,6 +37,8 @@ def _table(results: Results, title: Title) -> str:
     tools = results.tools(title.name)
     main = "wrk" if "wrk" in tools else "closed" if "closed" in tools else "rate"
     columns = _columns(results, title.name, main, "rate" in tools)
+    if title.idle:
+        columns.insert(2, ("KB an idle one", _grown(results, title)))
     servers = results.servers(title.name)
     if main != "rate":
         servers.sort(key=lambda name: -_median(results.of(title.name, name, main), speed))
@@ -72,12 +74,26 @@ def _columns(results: Results, scenario: str, main: str, latency: bool) -> list[
     if latency:
         for label, share in (("p50", "0.5"), ("p99", "0.99"), ("p99.9", "0.999")):
             columns.append((f"{label} ms", _latency(results, scenario, share)))
+        columns.append(("late ms", _late(results, scenario)))
     columns.append(("errors", lambda name: _errors(results, scenario, name)))
     return columns
 
 
 def _latency(results: Results, scenario: str, share: str) -> Callable[[str], str]:
     return lambda name: _number(middle(results.of(scenario, name, "rate"), share), 2)
+
+
+def _late(results: Results, scenario: str) -> Callable[[str], str]:
+    """How late the load generator itself was, at its 99th percentile: latencies below that tell nothing."""
+    return lambda name: _number(
+        _median(results.of(scenario, name, "rate"), lambda sample: sample.lag.get("0.99", 0.0)), 2
+    )
+
+
+def _grown(results: Results, title: Title) -> Callable[[str], str]:
+    return lambda name: _number(
+        _median(results.of(title.name, name, "rate"), lambda sample: sample.grown / title.idle / 1e3), 1
+    )
 
 
 def _median(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float:
@@ -113,7 +129,11 @@ def _series(results: Results, series: str) -> str:
     heads = ["server", *(f"{title.x:,.0f}" for title in titles)]
 
     def table(what: str, cell: Callable[[list[Sample]], str]) -> str:
-        rows = [[name, *(cell(_any_tool(results, title.name, name)) for title in titles)] for name in names]
+        def filled(name: str, title: Title) -> str:
+            samples = _any_tool(results, title.name, name)
+            return cell(samples) if samples else ""
+
+        rows = [[name, *(filled(name, title) for title in titles)] for name in names]
         return f"{what}:\n\n" + _markdown(heads, rows)
 
     return "\n\n".join([

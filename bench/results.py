@@ -54,6 +54,7 @@ class Title(msgspec.Struct, omit_defaults=True):
     title: str
     series: str = ""
     x: float = 0.0
+    idle: int = 0
     command: str = ""
 
 

@@ -53,9 +53,11 @@ class Count(NamedTuple):
     errors: dict[str, int]
 
 
-def run(url: str, connections: int, seconds: float, script: str = "", headers: Mapping[str, str] | None = None) -> Count:
-    """One run, on the load's core."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s"]
+def run(
+    url: str, connections: int, seconds: int, script: str = "", headers: Mapping[str, str] | None = None
+) -> Count:
+    """One run, on the load's core. wrk knows whole seconds only."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
     for name, value in (headers or {}).items():
         command += ["-H", f"{name}: {value}"]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
@@ -67,7 +69,7 @@ def run(url: str, connections: int, seconds: float, script: str = "", headers: M
             [*command, url], capture_output=True, text=True, preexec_fn=bound_to((LOAD_CORE,)), timeout=seconds + 60
         )
     if ran.returncode:
-        raise RuntimeError(f"wrk: {ran.stderr.strip() or ran.stdout.strip()}")
+        raise RuntimeError(f"wrk: {(ran.stderr or ran.stdout).strip()}")
     return parse(ran.stdout)
 
 

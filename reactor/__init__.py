@@ -3,7 +3,8 @@
 What is not named here may change from one version to the next. `reactor.testing` is public too.
 """
 
-from reactor.core.listener import Address, is_loopback
+from reactor.config import load as load_config
+from reactor.core.address import Address, is_loopback
 from reactor.core.loop import Reactor
 from reactor.core.task import Cancelled, Future, Task, sleep, timeout
 from reactor.core.timers import NEVER, Deadline
@@ -18,8 +19,10 @@ from reactor.errors import (
     RemoteProtocolError,
     StartError,
 )
+from reactor.http.client import Client, ClientResponse
 from reactor.http.events import ServerEvent, event_stream
 from reactor.http.message import FilePart, Guard, Handler, Middleware, Request, Response
+from reactor.log import Log
 from reactor.plugin import Plugin
 from reactor.sansio.cookies import format_cookie
 from reactor.sansio.headers import Headers
@@ -28,6 +31,8 @@ __all__ = [
     "NEVER",
     "Address",
     "Cancelled",
+    "Client",
+    "ClientResponse",
     "ConfigError",
     "ConnectionLost",
     "Deadline",
@@ -39,6 +44,7 @@ __all__ = [
     "Handler",
     "Headers",
     "LocalProtocolError",
+    "Log",
     "Middleware",
     "Overloaded",
     "Plugin",
@@ -53,6 +59,7 @@ __all__ = [
     "event_stream",
     "format_cookie",
     "is_loopback",
+    "load_config",
     "sleep",
     "timeout",
 ]

@@ -6,6 +6,7 @@ Exit status: 0 after a clean stop, 1 if the machine did not let it start, 2 if t
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 
 from reactor.app import App
 from reactor.config import Config, load
-from reactor.core.listener import Address
+from reactor.core.address import Address
 from reactor.core.loop import Reactor
 from reactor.core.task import Cancelled, Task
 from reactor.describe import describe
@@ -24,6 +25,9 @@ from reactor.log import Log
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status (see above)."""
     arguments = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows only ASCII still gets every line
+            stream.reconfigure(errors="backslashreplace")
     try:
         config = load(arguments.config)
         if arguments.check:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reactor.config import Config, with_connection_limit
-from reactor.core.listener import Address, bind
+from reactor.core.address import Address
+from reactor.core.listener import bind
 from reactor.core.loop import Reactor
 from reactor.core.offload import Pool
 from reactor.core.task import Cancelled, Future, Task, current_task, timeout
@@ -171,10 +172,12 @@ class App:
         self.server.site = new.site
         old.pause()
         self._retiring.add(old)
-        old.site.retire(lambda: self._retire(old))
+        self.reactor.spawn(self._retire(old))
 
-    def _retire(self, generation: Generation) -> None:
-        self.reactor.spawn(generation.stop()).on_done(lambda _: self._retiring.discard(generation))
+    async def _retire(self, generation: Generation) -> None:
+        await generation.site.retire(self.reactor)
+        await generation.stop()
+        self._retiring.discard(generation)
 
     async def stop(self) -> None:
         """Drain the connections, then stop the plugins and the threads. A start or a reload that is under way is
@@ -194,11 +197,10 @@ class App:
 
     async def _tidied_up(self) -> None:
         """The handlers whose connection was cut have been cancelled; their `finally` may still wait for something."""
-        idle = self.reactor.future()
-        self.generation.site.retire(lambda: idle.set_result(None))
         try:
             async with timeout(TIDY_UP):
-                await idle
+                for generation in [*self._retiring, self.generation]:
+                    await generation.site.retire(self.reactor)
         except TimeoutError:
             self.log.warning("a handler did not end in time and was left behind")
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from reactor.core.listener import Address, is_loopback, parse_address
+from reactor.core.address import Address, is_loopback, parse_address
 from reactor.errors import ConfigError
 from reactor.http.server import Settings
 

@@ -41,7 +41,9 @@ class LocalProtocolError(ReactorError):
 
 
 class RemoteProtocolError(ReactorError):
-    """The peer broke the protocol. `status` is the answer it gets if it is an HTTP client."""
+    """The peer broke the protocol. `status` is the answer it gets if it is an HTTP client; 502 if it is a server that
+    we have asked, for whoever waits behind us.
+    """
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -58,11 +60,12 @@ class HTTPError(ReactorError):
         self.headers = tuple(headers)
 
 
-class Overloaded(HTTPError):
-    """A bounded queue is full. Unless somebody catches it, the client gets 503 with `Retry-After`."""
+class Overloaded(ReactorError):
+    """A bounded queue is full. Where nobody catches it, an HTTP client gets 503 with `Retry-After`."""
 
     def __init__(self, message: str = "the server is busy, try again", retry_after: int = 1) -> None:
-        super().__init__(503, message, [("Retry-After", str(retry_after))])
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds
 
 
 class ConnectionLost(ReactorError):

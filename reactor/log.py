@@ -2,7 +2,8 @@
 
 Writing may block (a stopped terminal, a full pipe, a slow disk), so lines are handed in batches to a thread of their
 own; the loop never waits for a reader of its output. The queue is bounded: over it lines are counted instead of kept,
-and the count is said. Everything from outside is escaped: a log line is one line, whatever a client sends.
+and the count is said. Owed lines have a bound of their own, so that no flood of log lines costs one. Everything from
+outside is escaped: a log line is one line, whatever a client sends.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ from reactor.errors import StartError
 from reactor.sansio.head import RequestHead
 
 MOST_WAITING = 10_000
+# Scripts wait for owed lines, so none is dropped while memory does not need it: some 20 MB of them.
+MOST_OWED = 100_000
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160))}
 # Line and paragraph separators, and what turns the direction of text around (Trojan Source, CVE-2021-42574).
 _ESCAPES.update({code: f"\\u{code:04x}" for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))})
 
 _ACCESS_ESCAPES = {**_ESCAPES, ord('"'): "\\x22", ord("\\"): "\\x5c"}
+
+
+def _quotable(text: str) -> str:
+    return text.translate(_ACCESS_ESCAPES)
 
 
 def escape(text: str) -> str:
@@ -36,17 +43,23 @@ class Writer:
 
     def __init__(self) -> None:
         self._lines: list[tuple[IO[str], str | None]] = []
-        self._dropped = 0
+        self._waiting = [0, 0]  # how many of these are log lines, and how many are owed
+        self._dropped = [0, 0]
         self._changed = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
 
     def write(self, stream: IO[str], line: str | None) -> None:
-        """Queue `line` for `stream`, or its close. Never waits; over MOST_WAITING a line is counted and dropped."""
+        """Queue `line` for `stream`, or its close. Never waits: over MOST_WAITING, or MOST_OWED of those for standard
+        output, a line is counted and dropped.
+        """
+        owed = stream is sys.stdout
         with self._changed:
-            if len(self._lines) >= MOST_WAITING and line is not None:
-                self._dropped += 1
-                return
+            if line is not None:
+                if self._waiting[owed] >= (MOST_OWED if owed else MOST_WAITING):
+                    self._dropped[owed] += 1
+                    return
+                self._waiting[owed] += 1
             self._lines.append((stream, line))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="log", daemon=True)
@@ -59,11 +72,13 @@ class Writer:
                 while not self._lines and not self._closing:
                     self._changed.wait()
                 lines, self._lines = self._lines, []
-                dropped, self._dropped = self._dropped, 0
+                dropped, self._dropped = self._dropped, [0, 0]
+                self._waiting = [0, 0]
                 if not lines:
                     return
-            if dropped:
-                lines.append((sys.stderr, f"{dropped} log lines were dropped: nobody reads fast enough"))
+            for count, what in zip(dropped, ("log lines", "lines of standard output"), strict=True):
+                if count:
+                    lines.append((sys.stderr, f"{count} {what} were dropped: nobody reads fast enough"))
             _write_all(lines)
 
     def close(self, timeout: float = 2.0) -> None:
@@ -103,7 +118,7 @@ class Log:
         self._access_time = ("", 0)
 
     def say(self, text: str) -> None:
-        """A line that people and scripts wait for: standard output, as it is."""
+        """A line that people and scripts wait for: standard output, as it is, and dropped over MOST_OWED only."""
         self._write(sys.stdout, text)
 
     def info(self, text: str) -> None:
@@ -142,20 +157,21 @@ class Log:
         self._access = access
         return access is not None
 
-    def access(self, head: RequestHead, client: str, status: int, size: int) -> None:
-        """One line in the combined format."""
+    def access(self, head: RequestHead | None, client: str, user: str | None, status: int, sent: int) -> None:
+        """One line in the combined format; "-" stands for what could not be read. `sent` are bytes of the body."""
         if self._access is None:
             return
         now = int(time.time())
         if now != self._access_time[1]:
             self._access_time = (time.strftime("[%d/%b/%Y:%H:%M:%S %z]", time.localtime(now)), now)
-        index = head.headers.index
-        target, referer, agent = (
-            text.translate(_ACCESS_ESCAPES)
-            for text in (head.target, index.get("referer", "-"), index.get("user-agent", "-"))
-        )
-        request = f'{self._access_time[0]} "{head.method} {target} HTTP/{head.version / 10}"'
-        self._write(self._access, f'{client} - - {request} {status} {size} "{referer}" "{agent}"')
+        request = referer = agent = "-"
+        if head is not None:
+            index = head.headers.index
+            request = f"{head.method} {_quotable(head.target)} HTTP/{head.version / 10}"
+            referer, agent = _quotable(index.get("referer", "-")), _quotable(index.get("user-agent", "-"))
+        name = _quotable(user or "-").replace(" ", "\\x20")
+        line = f'{client} - {name} {self._access_time[0]} "{request}" {status} {sent} "{referer}" "{agent}"'
+        self._write(self._access, line)
 
     def close_access(self) -> None:
         """End the access log; what waits is written first."""

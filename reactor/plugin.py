@@ -18,6 +18,7 @@ from reactor.http.router import METHODS
 
 if TYPE_CHECKING:
     from reactor.generation import Generation
+    from reactor.http.client import Client
     from reactor.log import Log
 
 T = TypeVar("T")
@@ -145,7 +146,7 @@ class Plugin:
         return self._generation.host.offload(pool, function, *args)
 
     @property
-    def http(self) -> Any:
+    def http(self) -> Client:
         """The HTTP client of this process: `await plugin.http.request("GET", "http://…")`."""
         return self._generation.host.client
 

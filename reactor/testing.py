@@ -11,6 +11,7 @@ helper thread runs inside the loop's next turn, so a test sees the same order ev
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import json as json_module
@@ -24,6 +25,7 @@ from reactor.app import App
 from reactor.config import Config
 from reactor.core.loop import Reactor
 from reactor.core.task import Future, set_current_reactor
+from reactor.core.timers import NEVER
 from reactor.core.transport import HIGH_WATER, RECV_SIZE, ConnectionProtocol
 from reactor.errors import ReactorError
 from reactor.log import Log
@@ -130,7 +132,8 @@ class MemoryTransport:
         self.reading = True
         self.lost = False
         self.stall = False
-        self.last_progress = reactor.now
+        self.stall_limit = NEVER
+        self._stalled = reactor.deadline(lambda: self.abort(OSError(errno.ETIMEDOUT, "took nothing")))
         self._held = bytearray()
         self._files: list[Callable[[], object]] = []  # who waits for the end of a file that is held
         self._incoming = bytearray()
@@ -149,7 +152,7 @@ class MemoryTransport:
             return
         if self.stall:
             if not self._held:
-                self.last_progress = self._reactor.now
+                self.progress()
             self._held += data
             if len(self._held) > HIGH_WATER and not self._writer_paused:
                 self._writer_paused = True
@@ -199,6 +202,7 @@ class MemoryTransport:
         """Lost now; the protocol hears it in the next turn."""
         if not self.lost:
             self.lost = True
+            self._stalled.close()
             self._held.clear()
             self._files_done()
             self._reactor.call_soon(self._protocol.connection_lost, error)
@@ -228,9 +232,14 @@ class MemoryTransport:
         finally:
             set_current_reactor(before)
 
+    def progress(self) -> None:
+        """During a stall: the peer has taken something, so its `stall_limit` begins anew."""
+        self._stalled.move(self._reactor.now + self.stall_limit)
+
     def release(self) -> None:
         """End a stall: the peer reads again."""
         self.stall = False
+        self._stalled.move(NEVER)
         self.sent += self._held
         self._held.clear()
         self._files_done()

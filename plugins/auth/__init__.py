@@ -24,7 +24,7 @@ from plugins.auth.passwords import Passwords
 from plugins.auth.service import DEMO_NAME, DEMO_PASSWORD, Accounts, Sessions, State
 from plugins.auth.sessions import Lifetime
 from plugins.auth.store import FILE_NAME, Store
-from reactor import ConfigError, Handler, HTTPError, Plugin, Request, Response, StartError
+from reactor import ConfigError, Handler, Plugin, ReactorError, Request, Response, StartError
 
 # A name and a password, percent-encoded at three bytes a byte, and room for what else a form may hold.
 MAX_LOGIN_BODY = 16 * 1024
@@ -66,13 +66,13 @@ def setup(plugin: Plugin, options: Options) -> None:
         try:
             await sessions.follow()
             await accounts.check_demo()
-        except HTTPError:
+        except ReactorError:
             pass  # the store failed or is busy; that is logged, and we look again in a second
 
     async def expire() -> None:
         try:
             await sessions.expire()
-        except HTTPError:
+        except ReactorError:
             pass
 
     plugin.on_start(lambda: open_doors(plugin, options, state, accounts))

@@ -18,7 +18,7 @@ from pathlib import Path
 from plugins.auth.passwords import MAX_NAME, MAX_PASSWORD, Passwords, clean_name, clean_password
 from plugins.auth.service import DEMO_NAME
 from plugins.auth.store import FILE_NAME, Store
-from reactor import ConfigError, StartError
+from reactor import ConfigError, StartError, load_config
 
 
 class Refused(Exception):
@@ -93,9 +93,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def state_dir(config: str) -> Path:
-    from reactor.config import load  # here alone, so that --state-dir needs no config
-
-    return load(config).state_dir
+    return load_config(config).state_dir
 
 
 def open_store(options: argparse.Namespace) -> Store:

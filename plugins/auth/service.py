@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from plugins.auth.passwords import Passwords, clean_name, clean_password
 from plugins.auth.sessions import Lifetime, Session, SessionTable, digest_of, new_token
 from plugins.auth.store import Store
-from reactor import HTTPError, Overloaded, Plugin, Task
+from reactor import HTTPError, Overloaded, Plugin, ReactorError, Task
 
 T = TypeVar("T")
 
@@ -124,7 +124,7 @@ class Sessions:
         self._state = state
         self._store = state.store
         self._ask = Desk(plugin, state).ask
-        self._looking: dict[bytes, Task[Session | HTTPError | None]] = {}
+        self._looking: dict[bytes, Task[Session | ReactorError | None]] = {}
 
     async def start(self, who: Verified, replaces: str | None = None) -> str | None:
         """A new session on disk and in memory; its id, which is written down nowhere. The one with the id `replaces`
@@ -151,11 +151,11 @@ class Sessions:
         if self.table.is_missing(digest, now):
             return None
         found = await self._shared_lookup(digest)
-        if isinstance(found, HTTPError):
+        if isinstance(found, ReactorError):
             raise found
         return found
 
-    def _shared_lookup(self, digest: bytes) -> Task[Session | HTTPError | None]:
+    def _shared_lookup(self, digest: bytes) -> Task[Session | ReactorError | None]:
         """One lookup for all who ask for one id: a browser comes with six connections. It is nobody's own, so that a
         client who leaves does not end it for the others.
         """
@@ -168,10 +168,10 @@ class Sessions:
                 self._looking[digest] = task
         return task
 
-    async def _look_up(self, digest: bytes) -> Session | HTTPError | None:
+    async def _look_up(self, digest: bytes) -> Session | ReactorError | None:
         try:
             row = await self._ask(self._store.session, digest)
-        except HTTPError as error:
+        except ReactorError as error:  # the store fails, or is overloaded: who waits hears of it
             return error
         finally:
             self._looking.pop(digest, None)

@@ -31,7 +31,7 @@ from .messages import (
     decode,
     encode,
 )
-from .names import check_name
+from .names import check_channel
 from .refused import Refused
 from .tracker import Tracker
 
@@ -50,7 +50,7 @@ def failure(error: HTTPError) -> Response:
     if isinstance(error, Refused):
         what = Failure(error.code, error.message, error.path)
     else:
-        what = Failure("busy" if error.status == 503 else "invalid", error.message)
+        what = Failure("invalid", error.message)
     return success(Failed("error", what), error.status, error.headers)
 
 
@@ -118,7 +118,7 @@ class Endpoints:
         return self._list_of(decode(_get_list, request.body).channel)
 
     def _list_of(self, channel: str | None) -> Response:
-        return self._lists.channel(check_name(channel, "$.channel")) if channel else self._lists.everybody()
+        return self._lists.channel(check_channel(channel, "$.channel")) if channel else self._lists.everybody()
 
     @answering_later
     async def add_list(self, request: Request) -> Response:

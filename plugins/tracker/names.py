@@ -14,6 +14,8 @@ from typing import Final
 from .refused import Refused
 
 MAX_NAME: Final = 64
+# A message between peers says in `channel` how it was delivered: one of these, or the name of a channel.
+RESERVED: Final = frozenset({"direct", "broadcast"})
 MAX_PASSWORD: Final = 256  # hashing takes the same time for any length; this only bounds what waits in the queue
 LONGEST_IP: Final = 45 + 16  # eight groups with a dotted quad at the end, and the name of an interface
 
@@ -27,6 +29,12 @@ def check_name(text: str, path: str) -> str:
     if not text or not text.isprintable():
         raise Refused("invalid", "must be printable characters, and at least one", path)
     return text
+
+
+def check_channel(text: str, path: str) -> str:
+    if text in RESERVED:
+        raise Refused("invalid", f'"{text}" is no name for a channel: peers call a way of delivery so', path)
+    return check_name(text, path)
 
 
 def check_password(text: str, path: str) -> str:

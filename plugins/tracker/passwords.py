@@ -11,6 +11,8 @@ from typing import Protocol
 
 import argon2
 
+from reactor import Overloaded
+
 from .refused import Refused
 
 # OWASP's parameters for a login; about 20 ms, without the GIL.
@@ -44,15 +46,20 @@ class Passwords:
         self._made: dict[str, int] = {}
 
     async def hash(self, client: str, password: str) -> str:
-        self._take(client)
-        return str(await self._offload(hash_password, password))
+        return str(await self._run(client, hash_password, password))
 
     async def match(self, client: str, hashed: str, password: str) -> bool:
-        self._take(client)
-        return bool(await self._offload(matches, hashed, password))
+        return bool(await self._run(client, matches, hashed, password))
 
     def forget(self) -> None:
         self._made.clear()
+
+    async def _run(self, client: str, function: Callable[..., object], *args: object) -> object:
+        self._take(client)
+        try:
+            return await self._offload(function, *args)
+        except Overloaded:
+            raise Refused("busy", "too many passwords are being hashed, try again") from None
 
     def _take(self, client: str) -> None:
         made = self._made[client] = self._made.get(client, 0) + 1

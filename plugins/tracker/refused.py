@@ -28,10 +28,12 @@ STATUS: Final = {
     "too_many_registrations": 429,
     "channel_limit": 429,
     "too_many_attempts": 429,
+    "busy": 503,
 }
 
-# A registration that is not renewed frees its place within the minute or two that `ttl` is.
-RETRY: Final = (("Retry-After", "60"),)
+# Seconds, by status. A registration that is not renewed frees its place within the minute or two that `ttl` is; of
+# the passwords that wait for their hash, one is done in a fraction of a second.
+RETRY_AFTER: Final = {429: 60, 503: 1}
 
 
 class Refused(HTTPError):
@@ -39,6 +41,7 @@ class Refused(HTTPError):
 
     def __init__(self, code: str, message: str, path: str = "") -> None:
         status = STATUS[code]
-        super().__init__(status, f"{path}: {message}" if path else message, RETRY if status == 429 else ())
+        retry = [("Retry-After", str(RETRY_AFTER[status]))] if status in RETRY_AFTER else []
+        super().__init__(status, f"{path}: {message}" if path else message, retry)
         self.code = code
         self.path = path

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from .channels import MAX_INVITES, Channel
 from .messages import INSIDE, Caller, Change, Credentials, Joined, Registered
-from .names import check_name, check_password, dialable_ip, join_address, plain_ip, split_address
+from .names import check_channel, check_name, check_password, dialable_ip, join_address, plain_ip, split_address
 from .options import Options
 from .passwords import Passwords
 from .refused import Refused
@@ -71,7 +71,7 @@ class Tracker:
         if username:
             check_name(username, "$.username")
         for i, name in enumerate(channels or ()):
-            check_name(name, f"$.channels[{i}]")
+            check_channel(name, f"$.channels[{i}]")
         peer = self._registered(peer_id, ip, port, Credentials(peer_id or "", lease, caller, id_path))
         if peer is None:
             entry = Entry(peer_id or self._free_id(), username or "", ip, port)
@@ -148,7 +148,7 @@ class Tracker:
         if channel is None:
             self.registry.remove(peer)
         else:
-            self._take_out(peer, check_name(channel, "$.channel"))
+            self._take_out(peer, check_channel(channel, "$.channel"))
         return peer
 
     def _take_out(self, peer: Peer, channel: str) -> None:
@@ -166,7 +166,7 @@ class Tracker:
         self, who: Credentials, name: str, *, password: str | None = None, invite: str | None = None
     ) -> Joined:
         """Enter the channel, or see it again as a member. It waits only where a password has to be compared."""
-        check_name(name, "$.channel")
+        check_channel(name, "$.channel")
         peer = self.own(who)
         proven = None
         if name not in peer.entry.channels:
@@ -229,7 +229,7 @@ class Tracker:
         return view
 
     def _owned(self, who: Credentials, name: str) -> Channel:
-        check_name(name, "$.channel")
+        check_channel(name, "$.channel")
         peer = self.own(who)
         channel = self.registry.channels.get(name)
         if channel is None:

@@ -13,8 +13,9 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from reactor.core.listener import Address
-from reactor.core.loop import WRITE, Reactor
+from reactor.core.address import Address
+from reactor.core.loop import Reactor
+from reactor.core.selector import WRITE
 from reactor.core.task import Future, timeout
 from reactor.core.timers import Timer
 from reactor.core.transport import ConnectionProtocol, Transport

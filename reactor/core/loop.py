@@ -12,7 +12,6 @@ decide what time it is. Another thread may call `call_from_thread` and nothing e
 
 from __future__ import annotations
 
-import selectors
 import signal
 import socket
 import sys
@@ -22,14 +21,12 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from reactor.core.task import Future, Task, set_current_reactor
+from reactor.core.selector import READ, default_selector
+from reactor.core.task import Cancelled, Future, Task, set_current_reactor
 from reactor.core.timers import NEVER, Deadline, Timer, Timers
 
 T = TypeVar("T")
 Ready = Callable[[int], object]
-
-READ = selectors.EVENT_READ
-WRITE = selectors.EVENT_WRITE
 
 
 class Selector(Protocol):
@@ -50,7 +47,7 @@ class Reactor:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, selector: Selector | None = None) -> None:
         self._clock = clock
-        self._selector: Selector = selector or selectors.DefaultSelector()
+        self._selector: Selector = selector or default_selector()
         self._ready: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._from_threads: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._waker: _Waker | None = None
@@ -88,6 +85,12 @@ class Reactor:
             return Task(self, coroutine)
         finally:
             set_current_reactor(before)
+
+    def next_turn(self) -> Future[None]:
+        """Awaited by who has much to do: everybody else has a turn first."""
+        future: Future[None] = Future(self)
+        self.call_soon(future.set_result, None)
+        return future
 
     def future(self) -> Future[Any]:
         """A Future whose waiters this loop wakes."""
@@ -172,7 +175,7 @@ class Reactor:
         for key, mask in events:
             try:
                 key.data(mask)
-            except Exception as error:
+            except (Exception, Cancelled) as error:
                 self.unhandled(error, f"in the handler of descriptor {key.fd}")
         if due <= now:
             self._run_due(now)
@@ -194,7 +197,7 @@ class Reactor:
     def _call(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
         try:
             callback(*args)
-        except Exception as error:
+        except (Exception, Cancelled) as error:
             self.unhandled(error, f"in {getattr(callback, '__qualname__', callback)!s}")
 
     def unhandled(self, error: BaseException, where: str) -> None:

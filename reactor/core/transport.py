@@ -10,14 +10,17 @@ the high and low water marks are passed. None of them is ever called from inside
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections import deque
 from collections.abc import Callable
 from typing import IO, Protocol
 
-from reactor.core.loop import READ, WRITE, Reactor
-from reactor.core.timers import Timer
+from reactor.core.loop import Reactor
+from reactor.core.selector import READ, WRITE
+from reactor.core.task import Cancelled
+from reactor.core.timers import NEVER, Deadline, Timer
 
 # 64 KiB: a larger buffer would come from mmap and go back to the system at every call.
 RECV_SIZE = 64 * 1024
@@ -53,13 +56,13 @@ class _FileSend:
 
 
 class Transport:
-    """`peer` is the other side's address as the system gives it; `last_progress` when bytes last went out or, while
-    none were waiting, came to wait (reactor time).
+    """`peer` is the other side's address as the system gives it. `stall_limit` may be set: a peer that takes not one
+    byte for so many seconds while some are waiting is cut off, and `connection_lost` gets ETIMEDOUT.
     """
 
     __slots__ = ("_closing", "_direct", "_ended", "_fd", "_linger", "_linger_left", "_linger_timer", "_lost", "_mask",
-                 "_out", "_out_size", "_protocol", "_reactor", "_reading", "_sock", "_writer_paused", "last_progress",
-                 "peer")  # fmt: skip
+                 "_out", "_out_size", "_protocol", "_reactor", "_reading", "_sock", "_stall", "_writer_paused", "peer",
+                 "stall_limit")  # fmt: skip
 
     def __init__(self, reactor: Reactor, sock: socket.socket, peer: object, protocol: ConnectionProtocol) -> None:
         """`sock` is connected and non-blocking; it belongs to the transport from now on."""
@@ -79,7 +82,8 @@ class Transport:
         self._linger = 0.0
         self._linger_left = 0
         self._linger_timer: Timer | None = None
-        self.last_progress = 0.0
+        self.stall_limit = NEVER
+        self._stall: Deadline | None = None  # made when bytes first have to wait
         self._mask = READ
         reactor.register(self._fd, READ, self._ready)
         protocol.connection_made(self)
@@ -179,7 +183,7 @@ class Transport:
                 self._ended = True
                 self.pause_reading()  # an ended stream stays readable for ever
                 self._protocol.eof_received()
-        except Exception as error:
+        except (Exception, Cancelled) as error:
             self._reactor.unhandled(error, f"in the connection with {self.peer}")
             self._fail(None)
 
@@ -204,7 +208,7 @@ class Transport:
         if self._out is None:
             self._out = deque()
             self._direct = False
-            self.last_progress = self._reactor.now
+            self._watch_stall()
         self._out.append(item)
         self._out_size += item.left if isinstance(item, _FileSend) else len(item)
         self._update()
@@ -239,6 +243,8 @@ class Transport:
         if not out:
             self._out = None
             self._direct = not self._closing
+            if self._stall is not None:
+                self._stall.move(NEVER)
             self._update()
             if self._closing:
                 self._finish_close()
@@ -276,7 +282,17 @@ class Transport:
 
     def _progress(self, sent: int) -> None:
         self._out_size -= sent
-        self.last_progress = self._reactor.now
+        self._watch_stall()
+
+    def _watch_stall(self) -> None:
+        if self._stall is None:
+            if self.stall_limit == NEVER:
+                return
+            self._stall = self._reactor.deadline(self._stalled)
+        self._stall.move(self._reactor.now + self.stall_limit)
+
+    def _stalled(self) -> None:
+        self._fail(OSError(errno.ETIMEDOUT, f"took nothing for {self.stall_limit:g} s"))
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -311,6 +327,8 @@ class Transport:
         self._update()
         if self._linger_timer is not None:
             self._linger_timer.cancel()
+        if self._stall is not None:
+            self._stall.close()
         out, self._out, self._out_size = self._out, None, 0
         for item in out or ():
             if isinstance(item, _FileSend):

@@ -7,12 +7,12 @@ its socket, and TCP carries that to the sender; so 1 GiB passes through 256 KiB.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from reactor.core.loop import Reactor
 from reactor.core.task import Future
-from reactor.errors import HTTPError, LocalProtocolError
+from reactor.errors import HTTPError, LocalProtocolError, ReactorError
 from reactor.sansio.headers import Headers
 
 HIGH_WATER = 256 * 1024
@@ -34,16 +34,31 @@ class Source(Protocol):
         """The reader has caught up."""
 
 
+def too_large(limit: int) -> HTTPError:
+    """The 413 for a request's body over `limit` bytes."""
+    return HTTPError(413, f"the body is larger than the {limit} bytes allowed here")
+
+
 class BodyStream:
     """Read it once, either whole with `read` or piece by piece with `chunks`."""
 
-    __slots__ = ("_chunks", "_complete", "_error", "_expected", "_paused", "_size", "_source", "_taken", "_waiter",
-                 "limit", "trailers")  # fmt: skip
+    __slots__ = ("_chunks", "_complete", "_error", "_expected", "_paused", "_size", "_source", "_taken",
+                 "_too_large", "_waiter", "limit", "trailers")  # fmt: skip
 
-    def __init__(self, source: Source, limit: int | None, expected: int = 0) -> None:
-        """`limit` in bytes bounds the whole body; None is no bound. `expected` is its length if that is known."""
+    def __init__(
+        self,
+        source: Source,
+        limit: int | None,
+        expected: int = 0,
+        *,
+        too_large: Callable[[int], ReactorError] = too_large,
+    ) -> None:
+        """`limit` in bytes bounds the whole body; None is no bound. `expected` is its length if that is known.
+        `too_large(limit)` is the error for a body over a limit: whose fault that is depends on who sends it.
+        """
         self._source = source
         self._expected = expected
+        self._too_large = too_large
         self.limit = limit
         self.trailers = Headers()
         self._chunks: deque[bytes] = deque()
@@ -57,10 +72,14 @@ class BodyStream:
     # -- the connection's side ---------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
-        """Raises HTTPError 413 when the limit is passed; the reader gets the same."""
+        """Raises the error for too large a body when the limit is passed, and the reader gets the same; or what the
+        body has failed with before, as nothing may follow a gap.
+        """
+        if self._error is not None:
+            raise self._error
         self._taken += len(data)
         if self.limit is not None and self._taken > self.limit:
-            error = too_large(self.limit)
+            error = self._too_large(self.limit)
             self.fail(error)
             raise error
         self._chunks.append(data)
@@ -79,10 +98,13 @@ class BodyStream:
     def fail(self, error: BaseException) -> None:
         """The rest will not come; what waits is dropped and the reader gets `error`."""
         if not self._complete and self._error is None:
-            self._error = error
-            self._chunks.clear()
-            self._size = 0
-            self._changed()
+            self._drop(error)
+
+    def _drop(self, error: BaseException) -> None:
+        self._error = error
+        self._chunks.clear()
+        self._size = 0
+        self._changed()
 
     def _changed(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -117,14 +139,22 @@ class BodyStream:
             yield piece
 
     async def read(self, limit: int | None = None) -> bytes:
-        """The whole body. HTTPError 413 if it is longer than `limit` or the route's limit."""
-        pieces = []
+        """The whole body. If it is longer than `limit` or its own limit, the owner's error for that (HTTPError 413 in
+        a server), now and at every later read: it is not kept. A read that is cancelled loses nothing.
+        """
+        pieces: list[bytes] = []
         size = 0
-        while (piece := await self._next()) is not None:
-            size += len(piece)
-            if limit is not None and size > limit:
-                raise too_large(limit)
-            pieces.append(piece)
+        try:
+            while (piece := await self._next()) is not None:
+                pieces.append(piece)
+                size += len(piece)
+                if limit is not None and size > limit:
+                    self._drop(self._too_large(limit))
+        except BaseException:
+            if self._error is None:
+                self._chunks.extendleft(reversed(pieces))
+                self._size += size
+            raise
         return b"".join(pieces)
 
     async def _next(self) -> bytes | None:
@@ -151,8 +181,3 @@ class BodyStream:
         if self._paused and self._size < LOW_WATER:
             self._paused = False
             self._source.resume_body()
-
-
-def too_large(limit: int) -> HTTPError:
-    """The 413 for a body over `limit` bytes."""
-    return HTTPError(413, f"the body is larger than the {limit} bytes allowed here")

@@ -41,10 +41,11 @@ MAX_BODY = 16 * 1024 * 1024
 class ClientResponse:
     """`body` is there after `request`; after `stream` iterate `chunks()` or await `read()`."""
 
-    def __init__(self, head: ResponseHead, stream: BodyStream) -> None:
+    def __init__(self, head: ResponseHead, connection: OutgoingConnection, stream: BodyStream) -> None:
         self.status = head.status
         self.headers = head.headers
         self.body = b""
+        self._connection = connection
         self._stream = stream
 
     def json(self) -> Any:
@@ -66,8 +67,14 @@ class ClientResponse:
         return self._stream.chunks()
 
     async def read(self, limit: int | None = None) -> bytes:
-        """The whole body; HTTPError 413 over `limit` bytes."""
+        """The whole body; RemoteProtocolError over `limit` bytes."""
         return await self._stream.read(limit)
+
+    async def sent(self) -> None:
+        """Wait until the request's own body has gone out too, which a 4xx, a 5xx or a server that closes ends early.
+        Raises what that body raised.
+        """
+        await self._connection.sent(self._stream)
 
 
 class Client:
@@ -92,13 +99,14 @@ class Client:
         timeout: float = 30.0,
         limit: int = MAX_BODY,
     ) -> ClientResponse:
-        """Ask, and read the whole answer, within `timeout` seconds. TimeoutError, DialError, ConnectionLost,
-        RemoteProtocolError (an answer that is none), HTTPError 413 (a body over `limit`).
+        """Send all, and read the whole answer, within `timeout` seconds. TimeoutError, DialError, ConnectionLost,
+        RemoteProtocolError (an answer that is none, or over `limit` bytes), and what `body` raises.
         """
         async with _timeout(timeout), self.stream(
             method, url, headers=headers, body=body, form=form, json=json, timeout=timeout
         ) as answer:
             answer.body = await answer.read(limit)
+            await answer.sent()
             return answer
 
     @asynccontextmanager
@@ -113,35 +121,38 @@ class Client:
         json: Any = None,
         timeout: float = 30.0,
     ) -> AsyncIterator[ClientResponse]:
-        """Ask; the block begins when the head of the answer is there, within `timeout` seconds. A body that is not
-        read to its end costs the connection, nothing else.
+        """Ask; the block begins when the head of the answer is there, within `timeout` seconds. What is not done when
+        it ends, an answer that is not read or a `body` that is still being sent, is given up and costs the connection.
+        What `body` raises is raised by the answer's reader or at the end of the block. A Host in `headers` replaces
+        that of the URL.
         """
         pairs = list(headers)
         if form is not None:
             body, pairs = urlencode(form).encode(), [("Content-Type", FORM_TYPE), *pairs]
         elif json is not None:
-            body, pairs = json_module.dumps(json).encode(), [("Content-Type", JSON), *pairs]
+            body, pairs = json_module.dumps(json, allow_nan=False).encode(), [("Content-Type", JSON), *pairs]
         address, target, host = split_url(url)
+        if not any(name.lower() == "host" for name, _ in pairs):
+            pairs.insert(0, ("Host", host))
         length = len(body) if isinstance(body, bytes) else CHUNKED
         try:
-            head = RequestHead(method, target, Headers([("Host", host), *pairs]), length=length)
+            head = RequestHead(method, target, Headers(pairs), length=length)
         except RemoteProtocolError as error:  # as a server would put it; here the fault is the caller's
             raise ValueError(f"{url!r}: {error}") from None
         head.encode()  # a header that must not go out is to cost no connection
-        origin = self._origins.setdefault(address, _Origin())
         async with _timeout(timeout):
-            connection, response, stream = await self._ask(origin, address, head, body)
+            connection, response, stream = await self._ask(address, head, body)
         try:
-            yield ClientResponse(response, stream)
+            yield ClientResponse(response, connection, stream)
+            connection.check_sent(stream)
         finally:
-            if not stream.is_complete:  # else it is free already, and perhaps another's by now
-                connection.abort()
+            await connection.leave(stream)
 
     async def _ask(
-        self, origin: _Origin, address: Address, head: RequestHead, body: bytes | AsyncIterable[bytes]
+        self, address: Address, head: RequestHead, body: bytes | AsyncIterable[bytes]
     ) -> tuple[OutgoingConnection, ResponseHead, BodyStream]:
         while True:
-            connection = await self._connection(origin, address)
+            connection = await self._connection(address)
             kept = connection.used > 0
             try:
                 return (connection, *await connection.ask(head, body))
@@ -152,9 +163,12 @@ class Client:
 
     # -- the pool ----------------------------------------------------------------------------------------------------
 
-    async def _connection(self, origin: _Origin, address: Address) -> OutgoingConnection:
+    async def _connection(self, address: Address) -> OutgoingConnection:
         """An idle connection, or a new one, or the next that becomes free."""
         while True:
+            origin = self._origins.get(address)  # each time: it may have been forgotten while we waited
+            if origin is None:
+                origin = self._origins[address] = _Origin()
             while origin.idle:
                 connection, timer = origin.idle.pop()  # the freshest: the others may idle out
                 timer.cancel()
@@ -169,6 +183,9 @@ class Client:
             except BaseException:
                 if turn.done:  # it was ours, and we cannot use it: the next one's
                     origin.wake()
+                else:
+                    origin.waiting.remove(turn)
+                self._forget(address, origin)
                 raise
 
     async def _dial(self, origin: _Origin, address: Address) -> OutgoingConnection:
@@ -176,14 +193,15 @@ class Client:
         try:
             return await dial(
                 self._reactor, self._names, address,
-                lambda: OutgoingConnection(self._reactor, lambda connection: self._freed(origin, connection)),
+                lambda: OutgoingConnection(self._reactor, lambda connection: self._freed(address, origin, connection)),
             )  # fmt: skip
         except BaseException:
             origin.open -= 1
             origin.wake()
+            self._forget(address, origin)
             raise
 
-    def _freed(self, origin: _Origin, connection: OutgoingConnection) -> None:
+    def _freed(self, address: Address, origin: _Origin, connection: OutgoingConnection) -> None:
         if connection.is_idle:
             timer = self._reactor.call_later(self._idle, connection.abort)
             origin.idle.append((connection, timer))
@@ -191,10 +209,16 @@ class Client:
             origin.open -= 1
             origin.idle = [entry for entry in origin.idle if entry[0] is not connection]
         origin.wake()
+        self._forget(address, origin)
+
+    def _forget(self, address: Address, origin: _Origin) -> None:
+        """A program that asks many servers remembers those it is connected to."""
+        if not origin.open and not origin.waiting and self._origins.get(address) is origin:
+            del self._origins[address]
 
     def close(self) -> None:
         """Drop the idle connections; those in use end with their request."""
-        for origin in self._origins.values():
+        for origin in self._origins.values():  # none is forgotten in here: `abort` is heard of a turn later
             for connection, timer in origin.idle:
                 timer.cancel()
                 connection.abort()

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from typing import IO, Any, NamedTuple, TypeAlias
 
 from reactor.errors import HTTPError, LocalProtocolError
-from reactor.http.body import BodyStream
+from reactor.http.body import BodyStream, too_large
 from reactor.sansio.forms import FORM_TYPE, parse_form
 from reactor.sansio.head import RequestHead, ResponseHead
 from reactor.sansio.headers import Headers
@@ -21,6 +21,7 @@ HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 # A response keeps its assembled bytes beside its body up to this size; copying a larger one costs less than the send.
 LARGEST_WIRE = 16 * 1024
+_NO_TRAILERS = Headers()
 
 
 class Request:
@@ -91,6 +92,8 @@ class Request:
         if self._body is None:
             assert self.stream is not None
             self._body = await self.stream.read(limit)
+        elif limit is not None and len(self._body) > limit:
+            raise too_large(limit)
         return self._body
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -102,6 +105,11 @@ class Request:
             assert self.stream is not None
             async for piece in self.stream.chunks():
                 yield piece
+
+    @property
+    def trailers(self) -> Headers:
+        """Fields behind a chunked body (RFC 9112 7.1.2), once that has been read; else none."""
+        return _NO_TRAILERS if self.stream is None else self.stream.trailers
 
     def form(self) -> dict[str, str]:
         """The body as a form, name -> first value; {} if its Content-Type says that it is none."""
@@ -185,7 +193,7 @@ class Response:
     @classmethod
     def json(cls, value: object, status: int = 200, headers: Pairs = ()) -> Response:
         """`value` as JSON; TypeError or ValueError, as `json.dumps` has them, for what is none."""
-        return cls(json.dumps(value, ensure_ascii=False).encode(), status, headers, content_type=JSON)
+        return cls(json.dumps(value, ensure_ascii=False, allow_nan=False).encode(), status, headers, content_type=JSON)
 
     @classmethod
     def redirect(cls, location: str, status: int = 303, headers: Pairs = ()) -> Response:

@@ -2,6 +2,10 @@
 
 The mirror image of `connection.py`, on the same state table. It is used by one request at a time; who asks next waits
 for it in the pool of `client.py`.
+
+An answer may come before its request is complete, so a body that is made while it is sent goes out in a Task of its
+own. A 2xx or 3xx lets it go on; a 4xx or 5xx ends it, and the connection behind the answer. The connection is free when
+both directions are done.
 """
 
 from __future__ import annotations
@@ -9,11 +13,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable
 
 from reactor.core.loop import Reactor
-from reactor.core.task import Future
+from reactor.core.task import Cancelled, Future, Task
 from reactor.core.transport import HIGH_WATER, Transport
-from reactor.errors import ConnectionLost, HTTPError, ReactorError, RemoteProtocolError
+from reactor.errors import ConnectionLost, RemoteProtocolError
 from reactor.http.body import BodyStream
-from reactor.sansio.http1 import CLIENT, IDLE, Connection, Data, End, RequestHead, ResponseHead
+from reactor.sansio.http1 import BODY, CLIENT, IDLE, Connection, Data, End, RequestHead, ResponseHead
 
 
 class OutgoingConnection:
@@ -32,44 +36,106 @@ class OutgoingConnection:
         self._transport: Transport
         self._lost = False
         self._head: Future[ResponseHead] | None = None
-        self._body: BodyStream | None = None
+        self._body: BodyStream | None = None  # of the answer in progress, until it is complete
+        self._answer: BodyStream | None = None  # the same, until the next request
+        self._sender: Task[None] | None = None
+        self._unsent: BaseException | None = None  # why the caller's body did not go out, if that was its own error
+        self._is_cut = False  # the rest of the request is not wanted any more
         self._resumed: Future[None] | None = None
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
     async def ask(self, head: RequestHead, body: bytes | AsyncIterable[bytes]) -> tuple[ResponseHead, BodyStream]:
-        """Send a request; returns when the head of the final answer is there. The body is still on its way then.
+        """Send a request; returns when the head of the final answer is there. Its body is still on its way then, and
+        that of the request may be: `leave` the answer when done with it.
 
-        Raises ConnectionLost, or RemoteProtocolError for an answer that is none; the connection is closed then, as it
-        is when the waiting task is cancelled.
+        Raises ConnectionLost, RemoteProtocolError for an answer that is none, or what `body` raised; the connection is
+        closed then, as it is when the waiting task is cancelled, and so is `body`.
         """
         self.answered = False
         self.used += 1
+        self._sender, self._unsent = None, None
         self._head = Future(self.reactor)
-        self._body = BodyStream(self, None)
-        answer = self._body
+        self._body = self._answer = answer = BodyStream(self, None, too_large=_too_large)
         try:
             self._transport.write(self._http.send(head))
-            await self._send_body(body)
+            if isinstance(body, bytes):
+                self._transport.write(self._http.send(Data(body)) + self._http.send(End()))
+            else:
+                self._sender = self.reactor.spawn(self._send_body(body))
             return await self._head, answer
         except BaseException:
             self._head.cancel()  # nobody waits for it any more, so nobody is to be told that it failed
-            self.abort()
+            await self._give_up()
             raise
 
-    async def _send_body(self, body: bytes | AsyncIterable[bytes]) -> None:
-        if isinstance(body, bytes):
-            self._transport.write(self._http.send(Data(body)) + self._http.send(End()))
+    async def sent(self, answer: BodyStream) -> None:
+        """Wait until the request that `answer` belongs to has gone out, or need not any more. Raises what its body
+        raised.
+        """
+        if self._answer is answer and self._sender is not None:
+            await self._sender
+            self.check_sent(answer)
+
+    def check_sent(self, answer: BodyStream) -> None:
+        """Raise what the body of the request has raised so far, if it did."""
+        if self._answer is answer and self._unsent is not None:
+            raise self._unsent
+
+    async def leave(self, answer: BodyStream) -> None:
+        """Whoever asked is done with `answer`. What is still under way is given up, and the connection with it; a body
+        that was being sent is closed when this returns.
+        """
+        if self._answer is not answer:
+            return  # it was over before, and the connection is another's by now
+        if not answer.is_complete or (self._sender is not None and not self._sender.done):
+            await self._give_up()
+
+    async def _give_up(self) -> None:
+        self.abort()
+        self._cut()
+        if self._sender is not None:
+            await self._sender
+
+    # -- a body out --------------------------------------------------------------------------------------------------
+
+    async def _send_body(self, body: AsyncIterable[bytes]) -> None:
+        """A task of its own, which fails never: what `body` raises is told to whoever waits for the answer."""
+        try:
+            await self._send_pieces(body)
+        except (Exception, Cancelled) as error:
+            if not self._is_cut:
+                self._unsent = error
+                self._fail(error)
+                self.abort()
+            elif not isinstance(error, Cancelled):
+                self.reactor.unhandled(error, "in the body of a request that was given up")
             return
-        assert self._head is not None
-        async for piece in body:
-            if self._head.done or self._lost:
-                return  # answered before it was all sent (413, say): the rest is not wanted, the connection not kept
-            self._transport.write(self._http.send(Data(piece)))
-            if self._transport.unsent > HIGH_WATER:
-                self._resumed = Future(self.reactor)
-                await self._resumed
+        if self._is_cut or self._transport.is_closing:
+            return
         self._transport.write(self._http.send(End()))
+        if self._body is None:  # answered already
+            self._pump()  # what came behind the answer was asked for by nobody
+            self._end_exchange()
+
+    async def _send_pieces(self, body: AsyncIterable[bytes]) -> None:
+        try:
+            async for piece in body:
+                if self._is_cut or self._transport.is_closing:
+                    return
+                self._transport.write(self._http.send(Data(piece)))
+                if self._transport.unsent > HIGH_WATER:
+                    self._resumed = Future(self.reactor)
+                    await self._resumed
+        finally:
+            if (aclose := getattr(body, "aclose", None)) is not None:
+                await aclose()
+
+    def _cut(self) -> None:
+        """Send no more of the request. Its connection cannot be used again."""
+        self._is_cut = True
+        if self._sender is not None:
+            self._sender.cancel()
 
     @property
     def is_idle(self) -> bool:
@@ -98,6 +164,7 @@ class OutgoingConnection:
     def eof_received(self) -> None:
         self._http.receive_eof()
         self._pump(at_end=True)
+        self._cut()
         self._transport.close()
 
     def pause_writing(self) -> None:
@@ -112,7 +179,7 @@ class OutgoingConnection:
         self._lost = True
         why = f": {error.strerror}" if error is not None and error.strerror else ""
         self._fail(ConnectionLost("the server closed the connection before its answer was complete" + why))
-        self.resume_writing()
+        self._cut()
         self._on_free(self)
 
     # -- answers in --------------------------------------------------------------------------------------------------
@@ -130,28 +197,39 @@ class OutgoingConnection:
                     self._end(event)
                 else:
                     return
-        except (RemoteProtocolError, HTTPError) as error:
+        except RemoteProtocolError as error:
             # An end in the wrong place is no bad answer but a lost one: a kept connection that the server gave up just
             # when we used it is replaced.
             self._fail(ConnectionLost(str(error)) if at_end else error)
             self.abort()
 
     def _take_head(self, head: ResponseHead) -> None:
+        if head.status == 101:  # here a client of another protocol will take over what follows
+            raise RemoteProtocolError("the server changed to a protocol that is not spoken here", 502)
         if head.status >= 200 and self._head is not None:
             self._head.set_result(head)
+            if head.status >= 400 and self._http.ours is BODY:
+                self._cut()
             if head.length == 0:
                 self._end(End())
 
     def _end(self, event: End) -> None:
-        """The answer is complete: free for the next request, unless one of the two sides wants to end."""
+        """The answer is complete; the request may not be."""
         body, self._body = self._body, None
         if body is not None:
             body.finish(event.trailers)
+        if self._http.ours is not BODY:
+            self._end_exchange()
+        elif self._is_cut:
+            self.abort()  # what waits to go out is of no use without the rest
+
+    def _end_exchange(self) -> None:
+        """Both directions are done: free for the next request, unless one of the two sides wants to end."""
         if self._http.ours is not IDLE:
             self._transport.close()
         self._on_free(self)
 
-    def _fail(self, error: ReactorError) -> None:
+    def _fail(self, error: BaseException) -> None:
         if self._head is not None:
             self._head.set_error(error)
         body, self._body = self._body, None
@@ -168,3 +246,7 @@ class OutgoingConnection:
 
     def resume_body(self) -> None:
         self._transport.resume_reading()
+
+
+def _too_large(limit: int) -> RemoteProtocolError:
+    return RemoteProtocolError(f"the server's answer is larger than the {limit} bytes allowed here", 502)

@@ -1,13 +1,18 @@
-"""The answer to an error: a page for who asks for HTML, which browsers do, and JSON for all other programs."""
+"""The answer to an error: which status it stands for, and how that is told.
+
+A page for who asks for HTML, which browsers do, and JSON for all other programs.
+"""
 
 from __future__ import annotations
 
 import html
 
-from reactor.errors import HTTPError
+from reactor.errors import ConnectionLost, HTTPError, Overloaded, RemoteProtocolError
 from reactor.http.message import Response
 from reactor.sansio.head import REASONS, RequestHead
 
+# It reads well as it is: it has no style of its own, which a Content-Security-Policy would have to allow, and its one
+# link outside is to the style of the site's pages. Where nothing is served there, the browser's own holds.
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -15,7 +20,6 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{status} {reason}</title>
-<link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/assets/style.css">
 </head>
 <body class="single">
@@ -28,6 +32,24 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
+
+
+def as_http_error(error: BaseException) -> HTTPError | None:
+    """What the client is told of `error`, decided here alone; None for what is our own fault (500, and logged).
+
+    What went wrong behind this server is told without its words: they name hosts that are nobody's business.
+    """
+    if isinstance(error, HTTPError):
+        return error
+    if isinstance(error, RemoteProtocolError):
+        return HTTPError(error.status, str(error))
+    if isinstance(error, Overloaded):
+        return HTTPError(503, str(error), [("Retry-After", str(error.retry_after))])
+    if isinstance(error, ConnectionLost):  # a DialError too
+        return HTTPError(502, "the server behind this one cannot be reached")
+    if isinstance(error, TimeoutError):
+        return HTTPError(504, "the server behind this one did not answer in time")
+    return None
 
 
 def error_response(error: HTTPError, head: RequestHead | None) -> Response:

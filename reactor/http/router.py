@@ -101,6 +101,7 @@ class Router:
         self._exact: dict[str, dict[str, Route]] = {}
         self._patterns: list[_Pattern] = []
         self._by_shape: dict[str, _Pattern] = {}
+        self._fallbacks: dict[tuple[str, frozenset[str]], Route] = {}
 
     def add(self, route: Route) -> None:
         """Raises RouteError for a bad pattern, or a method and pattern that are taken (naming who has it)."""
@@ -154,7 +155,7 @@ class Router:
         self, method: str, path: str, exact: dict[str, Route] | None
     ) -> tuple[Route, Mapping[str, str]]:
         if exact is not None:
-            return self._fallback(method, set(exact)), NO_PARAMS
+            return self._fallback(method, frozenset(exact)), NO_PARAMS
         for pattern in self._patterns:
             match = pattern.match(path)
             params = _decode(match.groupdict(), pattern.rest) if match else None
@@ -164,12 +165,18 @@ class Router:
             if route is not None:
                 return route, params
             # The most literal pattern decides: a wider one must not answer for the methods this one does not have.
-            return self._fallback(method, set(pattern.table)), NO_PARAMS
-        return self._fallback(method, set(METHODS) if path == "*" else set()), NO_PARAMS
+            return self._fallback(method, frozenset(pattern.table)), NO_PARAMS
+        return self._fallback(method, frozenset(METHODS if path == "*" else ())), NO_PARAMS
 
-    def _fallback(self, method: str, allowed: set[str]) -> Route:
-        route = self._make_fallback(_answer(method, allowed))
-        route.wait_for_body = False  # nor asked for with 100 Continue, to be refused then
+    def _fallback(self, method: str, allowed: frozenset[str]) -> Route:
+        """Made once for a method and what is allowed. Clients cannot make the table grow: they have the methods that
+        are known and one for all others, and the sets of methods are those of the routes.
+        """
+        key = (method, allowed) if method in METHODS else ("", frozenset[str]())
+        route = self._fallbacks.get(key)
+        if route is None:
+            route = self._fallbacks[key] = self._make_fallback(_answer(*key))
+            route.wait_for_body = False  # nor asked for with 100 Continue, to be refused then
         return route
 
 
@@ -212,7 +219,7 @@ def _decode(groups: Mapping[str, str], rest: str | None) -> Mapping[str, str] | 
     return params
 
 
-def _answer(method: str, allowed: set[str]) -> Handler:
+def _answer(method: str, allowed: frozenset[str]) -> Handler:
     """What a request gets that no route wants."""
     if method not in METHODS:
         return _failing(501, "this method is not known here")

@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-from reactor.core.listener import Address, Listener
+from reactor.core.address import Address
+from reactor.core.listener import Listener
 from reactor.core.loop import Reactor
 from reactor.core.task import Future
 from reactor.core.timers import Timer
@@ -58,32 +59,36 @@ class Settings:
 class Site:
     """One generation as the connections see it. `active` counts requests that have begun to wait."""
 
-    __slots__ = ("_on_idle", "active", "router", "settings")
+    __slots__ = ("_idle", "active", "router", "settings")
 
     def __init__(self, router: Router, settings: Settings) -> None:
         self.router = router
         self.settings = settings
         self.active = 0
-        self._on_idle: Callable[[], object] | None = None
+        self._idle: Future[None] | None = None
 
     def leave(self) -> None:
         """A request that had begun to wait is over."""
         self.active -= 1
-        if not self.active and self._on_idle is not None:
-            self._on_idle()
+        if not self.active and self._idle is not None:
+            self._idle.set_result(None)
 
-    def retire(self, on_idle: Callable[[], object]) -> None:
-        """Call `on_idle` when the last active request has ended, at once if there is none."""
-        self._on_idle = on_idle
-        if not self.active:
-            on_idle()
+    def retire(self, reactor: Reactor) -> Future[None]:
+        """No new requests come any more. Done when the last active one has ended; the same future each time."""
+        if self._idle is None:
+            self._idle = reactor.future()
+            if not self.active:
+                self._idle.set_result(None)
+        return self._idle
 
 
-AccessHook = Callable[[RequestHead, str, int, int], object]
+AccessHook = Callable[[RequestHead | None, str, str | None, int, int], object]
 
 
 class HTTPServer:
-    """`on_access(head, client, status, size)` is called for each answer; None costs nothing."""
+    """`on_access(head, client, user, status, sent)` is called for each answer, complete or cut: the head is None for a
+    request that could not be read, `sent` are bytes of the body. None costs nothing.
+    """
 
     # At the connection limit so many idle ones are closed at once, so that the search for them is amortised.
     EVICT = 32

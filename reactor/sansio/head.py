@@ -124,8 +124,8 @@ class RequestHead:
         _refuse_framing(self.headers)
         if not _is_token(self.method):
             raise LocalProtocolError(f"not a method: {self.method!r}")
-        if "host" not in self.headers.index:
-            raise LocalProtocolError("a request without a Host header")  # RFC 9112 3.2
+        if len(self.headers.all("host")) != 1:
+            raise LocalProtocolError("a request has one Host header, no less and no more")  # RFC 9112 3.2
         line = f"{self.method} {self.target} HTTP/1.1\r\n".encode("latin-1")
         return line + encode_fields(self.headers) + _request_framing(self.method, self.length) + b"\r\n"
 

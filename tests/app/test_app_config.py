@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from reactor.config import Config, coerce, load, with_connection_limit
-from reactor.core.listener import Address
+from reactor.core.address import Address
 from reactor.errors import ConfigError
 from reactor.http.server import Settings
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 from pathlib import Path
 from typing import IO
 
 import pytest
 
+import reactor.log as log_module
 from reactor.errors import StartError
 from reactor.log import MOST_WAITING, Log, Writer, escape
 from reactor.sansio.head import RequestHead
@@ -67,8 +69,8 @@ def test_the_access_log_is_the_combined_format_and_escaped(tmp_path: Path) -> No
     lines = Lines()
     log = Log(lines.write)
     assert log.open_access("access.log", tmp_path)
-    log.access(head(user_agent='evil" \x1b\\ \xe9', referer="http://b/"), "10.0.0.1", 200, 12)
-    log.access(head(), "::1", 404, 0)
+    log.access(head(user_agent='evil" \x1b\\ \xe9', referer="http://b/"), "10.0.0.1", None, 200, 12)
+    log.access(head(), "::1", None, 404, 0)
     first, second = lines.lines
     assert first.startswith("10.0.0.1 - - [")
     assert first.endswith('] "GET /x?a=1 HTTP/1.1" 200 12 "http://b/" "evil\\x22 \\x1b\\x5c é"')
@@ -81,7 +83,7 @@ def test_off_is_no_access_log_and_costs_no_line(tmp_path: Path) -> None:
     lines = Lines()
     log = Log(lines.write)
     assert not log.open_access("off", tmp_path)
-    log.access(head(), "::1", 404, 0)
+    log.access(head(), "::1", None, 404, 0)
     assert lines.lines == []
 
 
@@ -91,7 +93,7 @@ def test_an_access_log_that_cannot_be_opened_leaves_the_one_before(tmp_path: Pat
     log.open_access("one.log", tmp_path)
     with pytest.raises(StartError, match="cannot write the access log"):
         log.open_access("no/such/two.log", tmp_path)
-    log.access(head(), "::1", 404, 0)
+    log.access(head(), "::1", None, 404, 0)
     assert len(lines.lines) == 1
     log.close_access()
 
@@ -143,6 +145,27 @@ def test_a_reader_that_does_not_read_holds_up_nobody_and_the_loss_is_counted(
     assert len(stuck.getvalue().split()) == 1 + MOST_WAITING
     assert file.closed
     assert "5 log lines were dropped" in capsys.readouterr().err
+
+
+def test_a_flood_of_log_lines_costs_no_owed_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owed, stuck = io.StringIO(), Stuck()
+    monkeypatch.setattr(sys, "stdout", owed)
+    monkeypatch.setattr(log_module, "MOST_OWED", MOST_WAITING + 2)
+    log = Log()
+    assert log._writer is not None
+    log._writer.write(stuck, "first")
+    assert stuck.entered.wait(10)
+    for number in range(MOST_WAITING + 7):
+        log.info("noise")
+        log.say(str(number))
+    stuck.go.set()
+    log.close()
+    assert owed.getvalue().split() == [str(number) for number in range(MOST_WAITING + 2)]
+    errors = capsys.readouterr().err
+    assert "7 log lines were dropped" in errors
+    assert "5 lines of standard output were dropped" in errors
 
 
 def test_a_stream_that_fails_costs_the_others_nothing() -> None:

@@ -41,6 +41,13 @@ PLUGIN = """
             await sleep(10)
             return Response(f"slow {options.word}")
 
+        async def tidy(request):
+            try:
+                await sleep(1e9)
+            finally:
+                await sleep(1)
+                log.append(f"{options.word} tidied")
+
         def start():
             log.append(f"{options.word} start")
             if options.fail == "start":
@@ -54,6 +61,7 @@ PLUGIN = """
 
         plugin.route("GET", "/count", count)
         plugin.route("GET", "/slow", slow)
+        plugin.route("GET", "/tidy", tidy)
         plugin.route("GET", "/" + options.word, count)
         plugin.every(1, lambda: log.append(f"{options.word} tick"))
         plugin.on_start(start)
@@ -217,6 +225,18 @@ def test_an_old_generation_that_is_still_busy_at_the_end_is_stopped_once(server:
     log = server.log
     assert [log.count(f"{word} stop") for word in ("first", "second", "third")] == [1, 1, 1]
     assert log[-1] == "kept stop"
+
+
+def test_at_the_end_the_handlers_of_all_generations_tidy_up_before_these_stop(server: Server) -> None:
+    with server.app as app:
+        for word in ("second", "third"):
+            app.connect().feed(GET % b"/tidy")
+            server.reload(word=word)
+        server.log.clear()
+    assert [line for line in server.log if line.endswith("tidied")] == ["first tidied", "second tidied"]
+    for word in ("first", "second"):
+        assert server.log.index(f"{word} tidied") < server.log.index(f"{word} stop")
+    assert not any("was left behind" in line for line in server.app.log_lines)
 
 
 def test_settings_of_the_new_config_hold_for_new_requests(server: Server) -> None:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from reactor.core.loop import READ, WRITE, Reactor
+from reactor.core.loop import Reactor
+from reactor.core.selector import READ, WRITE
 from reactor.testing import FakeClock, FakeReactor
 
 

@@ -260,7 +260,7 @@ def test_a_client_that_reads_slowly_but_does_read_is_served(wire: Wire) -> None:
     for _ in range(3):
         client.advance(29)
         assert not client.transport.lost
-        client.transport.last_progress = wire.reactor.now  # some of it has gone out
+        client.transport.progress()  # some of it has gone out
     client.transport.release()
     client.advance(1)
     assert [len(answer.body) for answer in client.answers()] == [MIB, MIB]
@@ -285,3 +285,30 @@ def test_no_timer_is_left_of_a_thousand_connections(wire: Wire) -> None:
     assert len(wire.reactor.timers) < 600  # cancelled ones are swept
     wire.reactor.advance(100)
     assert len(wire.reactor.timers) == 0
+
+
+def test_a_client_that_sends_a_body_and_never_reads_the_answer_is_cut_all_the_same(wire: Wire) -> None:
+    async def echo(request: Request) -> Response:
+        return Response.streaming(request.chunks())
+
+    wire.route("POST", "/mirror", echo, max_body=0)
+    for size in (400_000, 2_000_000):  # all of the body arrives; or so much that we have to hold it back
+        client = wire.connect()
+        client.transport.stall = True
+        client.send(b"POST /mirror HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + size * b"x")
+        client.advance(29)
+        assert not client.transport.lost
+        client.advance(2)
+        assert client.transport.lost
+
+
+def test_a_head_that_was_complete_while_the_client_did_not_read_is_answered_when_it_does(wire: Wire) -> None:
+    client = wire.connect()
+    client.transport.stall = True
+    raw = get("/")
+    client.send(get("/much") + raw[:10])
+    client.send(raw[10:])
+    client.advance(5)
+    client.transport.release()
+    client.advance(1)
+    assert [answer.status for answer in client.answers()] == [200, 200]

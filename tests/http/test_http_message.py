@@ -79,6 +79,12 @@ def test_text_goes_out_as_utf_8_and_says_so() -> None:
     assert Response.json({"ü": [1]}).body == '{"ü": [1]}'.encode()
 
 
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": -float("inf")}])
+def test_a_number_that_json_does_not_have_is_an_error_where_it_is_made(value: object) -> None:
+    with pytest.raises(ValueError):
+        Response.json(value)
+
+
 def test_a_redirect_is_a_303_unless_said_otherwise() -> None:
     response = Response.redirect("/next?a=%C3%BC")
     assert (response.status, response.headers["location"]) == (303, "/next?a=%C3%BC")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import pytest
 
-from reactor.core.task import Cancelled, Task
+from reactor.core.task import Cancelled, Future, Task
 from reactor.errors import ConnectionLost, LocalProtocolError, ReactorError, RemoteProtocolError
 from reactor.http.body import BodyStream
 from reactor.http.client import split_url
@@ -202,20 +202,236 @@ def test_a_streamed_body_goes_out_in_chunks_no_faster_than_the_server_reads(pair
     assert pair.connection.is_idle
 
 
-def test_an_answer_before_the_body_is_sent_ends_the_sending_and_the_connection(pair: Pair) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
-        while True:
-            yield b"x" * 100_000
+class Pieces:
+    """A body that is made when the test says so, and notes that it was closed."""
 
-    pair.transport.stall = True
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.next: Future[bytes] = Future(pair.reactor)
+        self.closed = False
+
+    def give(self, piece: bytes) -> None:
+        """An empty piece is the end."""
+        self.next.set_result(piece)
+        self.pair.reactor.settle()
+
+    def fail(self, error: BaseException) -> None:
+        self.next.set_error(error)
+        self.pair.reactor.settle()
+
+    async def __call__(self) -> AsyncGenerator[bytes, None]:
+        try:
+            while piece := await self.next:
+                self.next = Future(self.pair.reactor)
+                yield piece
+        finally:
+            self.closed = True
+
+
+@pytest.fixture
+def pieces(pair: Pair) -> Pieces:
+    return Pieces(pair)
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"303 See Other"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_early_answer_is_there_at_once_and_the_body_goes_on(
+    pair: Pair, pieces: Pieces, status: bytes, whole: bool
+) -> None:
     task = pair.ask("POST", pieces())
-    pair.reactor.settle()
-    pair.say(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")
-    pair.transport.release()
-    pair.reactor.settle()
+    pieces.give(b"one")
+    pair.say(b"HTTP/1.1 %b\r\nContent-Length: 2\r\n\r\n" % status + (b"hi" if whole else b"h"))
+    _, stream = result(task)
+    assert pair.freed == []
+    pieces.give(b"two")
+    assert not pieces.closed
+    pieces.give(b"")
+    assert pair.transport.sent.endswith(b"\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    assert pair.connection.is_idle is whole
+    pair.say(b"" if whole else b"i")
+    assert pair.read(stream) == b"hi"
+    assert pair.connection.is_idle
+    assert pair.freed == [(True, False)]
+    assert pieces.closed
+
+
+def test_an_early_answer_that_closes_lets_the_body_go_out_first(pair: Pair, pieces: Pieces) -> None:
+    task = pair.ask("POST", pieces())
+    pieces.give(b"one")
+    pair.say(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi")
+    assert pair.read(result(task)[1]) == b"hi"
+    assert not pair.transport.is_closing
+    pieces.give(b"")
+    assert pair.transport.sent.endswith(b"one\r\n0\r\n\r\n")
+    assert pair.transport.lost
+
+
+def test_a_server_that_ends_behind_an_early_answer_ends_the_sending(pair: Pair, pieces: Pieces) -> None:
+    task = pair.ask("POST", pieces())
+    pieces.give(b"one")
+    pair.say(OK)
+    pair.end()
+    assert pair.read(result(task)[1]) == b"hi"
+    assert pair.transport.lost
+    assert pieces.closed
+
+
+def test_what_follows_an_early_answer_is_not_the_answer_to_the_next_request(pair: Pair, pieces: Pieces) -> None:
+    task = pair.ask("POST", pieces())
+    pieces.give(b"one")
+    pair.say(OK + OK)
+    result(task)
+    pieces.give(b"")
+    assert pair.transport.lost
+    assert not any(idle for idle, _ in pair.freed)
+
+
+@pytest.mark.parametrize("stalled", [True, False])
+def test_a_refusal_ends_the_sending_and_the_connection_behind_it(pair: Pair, pieces: Pieces, stalled: bool) -> None:
+    pair.transport.stall = stalled
+    task = pair.ask("POST", pieces())
+    pieces.give(b"x" * 1_000_000)
+    pair.say(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbi")
     head, stream = result(task)
+    assert pieces.closed
+    pair.say(b"g")
     assert (head.status, pair.read(stream)) == (413, b"big")
-    assert not pair.connection.is_idle
+    assert pair.transport.lost
+    assert not pair.transport.sent.endswith(b"0\r\n\r\n")
+    assert pair.freed[-1] == (False, True)
+
+
+def test_a_body_that_takes_its_end_for_the_end_of_the_upload_is_still_cut(pair: Pair) -> None:
+    async def stubborn() -> AsyncIterator[bytes]:
+        yield b"one"
+        try:
+            await Future(pair.reactor)
+        except Cancelled:
+            return
+
+    task = pair.ask("POST", stubborn())
+    pair.say(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+    assert pair.read(result(task)[1]) == b"no"
+    assert not pair.transport.sent.endswith(b"0\r\n\r\n")
+    assert pair.transport.lost
+
+
+def test_a_body_without_end_stops_when_the_server_has_gone(pair: Pair) -> None:
+    made = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal made
+        while made < 1000:
+            made += 1
+            if made == 10:
+                pair.transport.abort()
+            yield b"x"
+
+    task = pair.ask("POST", endless())
+    pair.reactor.settle()
+    assert isinstance(task.error, ConnectionLost)
+    assert made < 20
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", OK])
+def test_the_error_of_a_body_reaches_whoever_asked(pair: Pair, pieces: Pieces, answer: bytes) -> None:
+    task = pair.ask("POST", pieces())
+    pieces.give(b"one")
+    pair.say(answer)
+    pieces.fail(KeyError("ours"))
+    assert pair.transport.lost
+    if not answer:
+        assert isinstance(task.error, KeyError)
+        return
+    _, stream = result(task)
+    if answer is OK:
+        assert pair.read(stream) == b"hi"
+    else:
+        with pytest.raises(KeyError):
+            pair.read(stream)
+    sent = pair.reactor.spawn(pair.connection.sent(stream))
+    pair.reactor.settle()
+    assert isinstance(sent.error, KeyError)
+    gc.collect()
+    assert pair.unheard == []
+
+
+def test_a_body_that_is_cancelled_by_somebody_else_ends_the_asking(pair: Pair, pieces: Pieces) -> None:
+    task = pair.ask("POST", pieces())
+    pieces.fail(Cancelled())
+    assert isinstance(task.error, Cancelled)
+    assert pair.transport.lost
+
+
+def test_a_body_that_fails_when_it_is_closed_spoils_no_answer_and_is_logged(pair: Pair) -> None:
+    async def bad() -> AsyncIterator[bytes]:
+        try:
+            yield b"one"
+            await Future(pair.reactor)
+        finally:
+            raise KeyError("ours")
+
+    task = pair.ask("POST", bad())
+    pair.say(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+    assert pair.read(result(task)[1]) == b"no"
+    assert [type(error) for error in pair.unheard] == [KeyError]
+
+
+def test_who_leaves_an_answer_gives_up_what_is_still_under_way(pair: Pair, pieces: Pieces) -> None:
+    task = pair.ask("POST", pieces())
+    pieces.give(b"one")
+    pair.say(OK)
+    _, stream = result(task)
+    left = pair.reactor.spawn(pair.connection.leave(stream))
+    pair.reactor.settle()
+    assert left.done
+    assert pieces.closed
+    assert pair.transport.lost
+    assert pair.freed == [(False, True)]
+
+
+def test_who_leaves_late_leaves_the_next_request_alone(pair: Pair) -> None:
+    first = pair.ask()
+    pair.say(OK)
+    second = pair.ask()
+    pair.reactor.spawn(pair.connection.leave(result(first)[1]))
+    pair.say(OK)
+    assert pair.read(result(second)[1]) == b"hi"
+    assert pair.connection.is_idle
+
+
+def test_a_cancelled_request_closes_its_body_before_it_is_over(pair: Pair, pieces: Pieces) -> None:
+    task = pair.ask("POST", pieces())
+    pieces.give(b"one")
+    task.on_done(lambda _: closed.append(pieces.closed))
+    closed: list[bool] = []
+    task.cancel()
+    pair.reactor.settle()
+    assert isinstance(task.error, Cancelled)
+    assert closed == [True]
+    assert pair.transport.lost
+
+
+@pytest.mark.parametrize("fields", [(), (("Connection", "Upgrade"), ("Upgrade", "websocket"))])
+def test_a_switch_to_another_protocol_ends_the_asking(pair: Pair, fields: tuple[tuple[str, str], ...]) -> None:
+    task = pair.ask("GET", b"", *fields)
+    pair.say(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x00")
+    assert isinstance(task.error, RemoteProtocolError)
+    assert task.error.status == 502
+    assert pair.transport.lost
+
+
+def test_an_answer_over_the_readers_limit_is_the_servers_doing(pair: Pair) -> None:
+    task = pair.ask()
+    pair.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234")
+    _, stream = result(task)
+    for _ in range(2):
+        reading = pair.reactor.spawn(stream.read(3))
+        pair.reactor.settle()
+        assert isinstance(reading.error, RemoteProtocolError)
+        assert reading.error.status == 502
+    pair.say(b"56789")
+    assert pair.transport.lost
 
 
 def test_a_body_that_fails_while_it_is_sent_aborts_and_is_told_once(pair: Pair) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reactor.errors import HTTPError, RemoteProtocolError
-from reactor.http.message import Request, Response
+from reactor.http.message import Handler, Request, Response
 from reactor.http.router import Route, RouteError, Router
 from reactor.sansio.head import RequestHead
 from reactor.sansio.headers import Headers
@@ -39,6 +39,26 @@ def refusal(router: Router, target: str, method: str = "GET") -> tuple[int, str]
         return error.status, dict(error.headers).get("Allow", "")
     assert isinstance(response, Response)
     return response.status, response.headers.get("allow")
+
+
+def test_what_answers_where_no_route_does_is_made_once_whatever_clients_send() -> None:
+    made: list[Route] = []
+
+    def make(handler: Handler) -> Route:
+        made.append(Route((), "", handler))
+        return made[-1]
+
+    router = Router(make)
+    for pattern in ("/one", "/two", "/user/{name}"):
+        router.add(Route(("GET",), pattern, answer))
+    for number in range(50):
+        for path in (f"/no/{number}", "/one", "/two", f"/user/{number}"):
+            for method in ("GET", "DELETE", f"M{number}"):
+                router.find(method, path)
+    assert len(made) == 4  # 404 to GET and to DELETE, 405 to DELETE, 501
+    assert refusal(router, "/one", "DELETE") == (405, "GET, HEAD, OPTIONS")
+    assert refusal(router, "/no", "DELETE") == (404, "")
+    assert refusal(router, "/one", "M1") == refusal(router, "/no", "M2") == (501, "")
 
 
 SITE = router_with(

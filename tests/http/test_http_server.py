@@ -11,8 +11,8 @@ from http_wire import Client, Wire, chunked, get, request, unchunk
 
 from reactor.core.task import Cancelled, Future, sleep
 from reactor.errors import ConnectionLost, HTTPError, LocalProtocolError, Overloaded
-from reactor.http.connection import DRAIN_LIMIT
 from reactor.http.events import event_stream
+from reactor.http.intake import DROP_LIMIT
 from reactor.http.message import FilePart, Request, Response
 from reactor.http.router import Route, Router
 from reactor.http.server import Site
@@ -386,7 +386,7 @@ def test_a_malformed_chunk_is_400_and_the_end(wire: Wire) -> None:
 
 def test_a_body_that_nobody_reads_is_dropped_up_to_a_bound(wire: Wire) -> None:
     client = wire.connect()
-    client.send(request("POST", "/ignore", body=b"x" * DRAIN_LIMIT) + get("/hello"))
+    client.send(request("POST", "/ignore", body=b"x" * DROP_LIMIT) + get("/hello"))
     assert [answer.body for answer in client.answers()] == [b"ignored", b"GET /hello"]
     big = wire.connect()
     big.send(request("POST", "/ignore", "Content-Length: 900000", body=b"x" * 1000))
@@ -852,20 +852,29 @@ def test_a_request_ends_on_the_site_it_began_with(wire: Wire) -> None:
     old = wire.server.site
     client = wire.connect()
     client.send(get("/slow/1"))
-    idle: list[str] = []
     wire.server.site = Site(other, wire.settings)
-    old.retire(lambda: idle.append("idle"))
+    idle = old.retire(wire.reactor)
     client.send(get("/hello"))
-    assert idle == []
+    assert not idle.done
     client.advance(5)
     assert [answer.body for answer in client.answers()] == [b"slow /slow/1", b"new"]
-    assert idle == ["idle"]
+    assert idle.done
 
 
 def test_a_site_without_requests_retires_at_once(wire: Wire) -> None:
-    idle: list[str] = []
-    wire.server.site.retire(lambda: idle.append("idle"))
-    assert idle == ["idle"]
+    site = wire.server.site
+    assert site.retire(wire.reactor).done
+
+
+def test_all_who_wait_for_the_end_of_a_site_hear_of_it(wire: Wire) -> None:
+    wire.connect().send(get("/slow/1"))
+    heard: list[str] = []
+    for who in ("a reload", "the end"):
+        wire.server.site.retire(wire.reactor).on_done(lambda _, who=who: heard.append(who))  # type: ignore[misc]
+    wire.reactor.settle()
+    assert heard == []
+    wire.reactor.advance(5)
+    assert heard == ["a reload", "the end"]
 
 
 def test_close_ends_idle_connections_at_once_and_lets_the_others_finish(wire: Wire) -> None:
@@ -956,3 +965,26 @@ def test_nothing_is_left_of_a_connection_that_is_closed(wire: Wire) -> None:
     gc.collect()
     assert watch() is None
 
+
+
+# -- what is noted of each answer -----------------------------------------------------------------------------------
+
+
+def test_the_access_log_hears_of_streams_and_of_what_was_cut_or_refused(wire: Wire) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"12345"
+        await sleep(60)
+        yield b"never sent"
+
+    async def stream(request: Request) -> Response:
+        return Response.streaming(pieces())
+
+    wire.route("GET", "/pieces", stream)
+    leaver = wire.connect()
+    leaver.send(get("/pieces"))
+    leaver.transport.abort()
+    leaver.advance(1)
+    head_only = wire.connect()
+    head_only.send(get("/hello").replace(b"GET", b"HEAD"))
+    wire.connect().send(b"no request\r\n\r\n")
+    assert wire.access == [("/pieces", 200, 5), ("/hello", 200, 0), ("", 400, wire.access[2][2])]

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from reactor.core.listener import Address, Listener, bind
+from reactor.core.address import Address
+from reactor.core.listener import Listener, bind
 from reactor.core.loop import Reactor
 from reactor.core.transport import Transport
 

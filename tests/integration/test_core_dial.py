@@ -10,8 +10,8 @@ import pytest
 from loopback import HOSTS, Loop, Recorder, descriptors, has_ipv6, loop
 
 import reactor.core.dial
+from reactor.core.address import Address
 from reactor.core.dial import dial
-from reactor.core.listener import Address
 from reactor.core.offload import Pool
 from reactor.core.task import Future
 from reactor.errors import DialError

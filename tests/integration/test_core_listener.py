@@ -16,7 +16,8 @@ from loopback import HOSTS, Loop, descriptors, loop, receive, receive_all
 import reactor.core.listener
 from reactor.__main__ import main
 from reactor.app import bind_all
-from reactor.core.listener import Address, Listener, bind, parse_address
+from reactor.core.address import Address, parse_address
+from reactor.core.listener import Listener, bind
 from reactor.errors import StartError
 
 __all__ = ["loop"]

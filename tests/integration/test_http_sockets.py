@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from loopback import HOSTS, Loop, descriptors, loop, receive, receive_all, reset
 
-from reactor.core.listener import Address, bind
+from reactor.core.address import Address
+from reactor.core.listener import bind
 from reactor.core.offload import Pool
 from reactor.core.task import Cancelled, sleep
 from reactor.errors import ConnectionLost, DialError, HTTPError, LocalProtocolError, RemoteProtocolError
@@ -214,7 +215,7 @@ def test_a_kept_connection_that_died_is_replaced_for_methods_that_may_be_repeate
             if way == "end":
                 connection.close_idle()
             else:
-                connection._transport._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                connection.transport._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 connection.abort()
         assert served.ask("PUT", "/echo").status == 405
 

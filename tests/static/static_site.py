@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from plugins.static import Options, setup
-from reactor.errors import HTTPError, RemoteProtocolError
+from reactor.errors import ReactorError
 from reactor.http.message import Request, Response
+from reactor.http.pages import as_http_error
 from reactor.http.router import Route, Router
 from reactor.plugin import Plugin
 from reactor.sansio.head import RequestHead
@@ -74,10 +75,11 @@ class Site:
     def get(self, target: str, method: str = "GET", **fields: str) -> Answer:
         try:
             response = self.raw(target, method, **fields)
-        except RemoteProtocolError as error:
-            return Answer(error.status, Headers(), b"", None)
-        except HTTPError as error:
-            return Answer(error.status, Headers(error.headers), b"", None)
+        except ReactorError as error:
+            told = as_http_error(error)
+            if told is None:
+                raise
+            return Answer(told.status, Headers(told.headers), b"", None)
         return Answer(response.status, response.headers, drain(response), response)
 
 

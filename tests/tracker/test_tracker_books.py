@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tracker_desk import Desk
 
 from plugins.tracker.service import Service
-from reactor import HTTPError
+from reactor import HTTPError, Overloaded
 
 NAMES = st.sampled_from(["a", "b", "c"])
 CHANNELS = st.sampled_from(["x", "y"])
@@ -125,6 +126,18 @@ def test_the_service_does_without_http() -> None:
     service.leave("ann", ann.lease)
     assert service.find("ann") is None
     assert desk.ask("/leave", {"peer_id": "bob"}, client="").status == 403
+
+
+def test_more_passwords_than_can_be_hashed_are_a_refusal_like_the_others() -> None:
+    def full(function: object, /, *args: object) -> NoReturn:
+        raise Overloaded("the hash threads")
+
+    desk = Desk()
+    lease = desk.lease("ann", channels=["x"])
+    desk.passwords._offload = full
+    change = {"channel": "x", "policy": "password", "password": "p"}
+    answer = desk.ask("/channel", {"peer_id": "ann", "lease": lease, **change})
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "busy", "1")
 
 
 def run(coroutine: object) -> list[str]:

@@ -340,3 +340,21 @@ def test_passwords_are_bounded_for_an_address_and_a_minute() -> None:
     assert (answer.status, answer.code) == (429, "too_many_attempts")
     room.desk.passwords.forget()
     assert room.join("ann", password="a").status == 200
+
+
+@pytest.mark.parametrize("name", ["direct", "broadcast"])
+def test_a_way_of_delivery_is_no_name_for_a_channel(room: Class, name: str) -> None:
+    words = f'"{name}" is no name for a channel: peers call a way of delivery so'
+    refused = [
+        (room.register("ann", channels=["lobby", name]), "$.channels[1]"),
+        (room.join("bob", channel=name), "$.channel"),
+        (room.set(channel=name, policy="open"), "$.channel"),
+        (room.desk.ask("/leave", room.claim("teacher", channel=name)), "$.channel"),
+        (room.desk.ask("/get-list", {"channel": name}), "$.channel"),
+        (room.desk.get(f"/get-list?channel={name}"), "$.channel"),
+    ]
+    for answer, path in refused:
+        assert (answer.status, answer.code, answer.path) == (400, "invalid", path)
+        assert words in answer.json["error"]["message"]
+    assert room.desk.get().json["channels"] == ["class"]
+    assert room.join("bob", channel=f"{name}s").status == 200

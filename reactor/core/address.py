@@ -1,0 +1,41 @@
+"""Addresses: what people write, what a socket takes, and whether it is of this machine only."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import NamedTuple
+
+
+class Address(NamedTuple):
+    """Where to listen or dial: a literal IP address or a name, and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str, default_port: int = 0) -> Address:
+    """`127.0.0.1:8000`, `[::1]:8000`, `localhost:80`; ValueError, in words, for anything else."""
+    match = _address.fullmatch(text.strip())
+    if match is None or (match.group(2) or "").isdigit():  # a port alone would be taken for an address
+        raise ValueError(f"{text!r} is not HOST:PORT (such as 127.0.0.1:8000 or [::1]:8000)")
+    port = int(match.group(3)) if match.group(3) else default_port
+    if port > 65535:
+        raise ValueError(f"port {port} is above 65535")
+    return Address(match.group(1) or match.group(2), port)
+
+
+_address = re.compile(r"(?:\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, as text, is of this machine only; a name is not, but for localhost."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
