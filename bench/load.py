@@ -28,8 +28,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 from bench.exchange import Ask, Exchange, Expect, SlowClient
 from bench.latency import curve, percentile
+from reactor.core.address import Address
 from reactor.core.dial import dial
-from reactor.core.listener import Address
 from reactor.core.loop import Reactor
 from reactor.core.task import sleep
 from reactor.core.transport import ConnectionProtocol

@@ -21,6 +21,9 @@ from reactor.describe import describe
 from reactor.errors import ConfigError, ReactorError, StartError
 from reactor.log import Log
 
+# After a second signal, what the stop hooks still get.
+LAST_SECONDS = 2.0
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status (see above)."""
@@ -77,6 +80,7 @@ class Program:
         self._stopping: Task[None] | None = None
         self._reloading: Task[None] | None = None
         self._reload_wanted = False
+        self._given_up = False
 
     def run(self) -> None:
         """Raises StartError and ConfigError. A signal that comes during the start ends that too."""
@@ -90,9 +94,10 @@ class Program:
             pass
         if self._stopping is None:
             self._announce(set())
+        while self._stopping is None or not (self._stopping.done or self._given_up):
             reactor.run()
-        if self._stopping is not None:
-            reactor.run_until(self._stopping)
+        if self._stopping.done:
+            self._stopping.result()
 
     def _announce(self, known: set[Address]) -> None:
         """Say which addresses there are beside the `known` ones, with the port that the system chose for port 0."""
@@ -107,11 +112,17 @@ class Program:
         if self._stopping is not None:
             log.info("stopping at once")
             server.abort()
+            self._reactor.call_later(LAST_SECONDS, self._give_up)
             return
         if server.connections:
             log.info(f"stopping: up to {server.settings.drain:g} s for {len(server.connections)} connections")
         self._stopping = self._reactor.spawn(self._app.stop())
         self._stopping.on_done(lambda _: self._reactor.stop())
+
+    def _give_up(self) -> None:
+        """What still hangs after the second signal is left to hang."""
+        self._given_up = True
+        self._reactor.stop()
 
     def _reload(self) -> None:
         self._reload_wanted = True

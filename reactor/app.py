@@ -74,8 +74,16 @@ class App:
         self.server.on_trouble = log.warning
 
     def settings_of(self, config: Config) -> Settings:
-        """The bounds of `config`, with a number of connections where it names none."""
-        return with_connection_limit(config.settings, descriptor_limit() - RESERVED_DESCRIPTORS)
+        """The bounds of `config`, with a number of connections where it names none. StartError if the system allows so
+        few open files that there would be none.
+        """
+        room = descriptor_limit() - RESERVED_DESCRIPTORS
+        if room < 1:
+            raise StartError(
+                f"this system allows {room + RESERVED_DESCRIPTORS} open files, and {RESERVED_DESCRIPTORS} of them are "
+                f"needed beside the connections: raise the limit (ulimit -n 1024)"
+            )
+        return with_connection_limit(config.settings, room)
 
     # -- helper threads ----------------------------------------------------------------------------------------------
 

@@ -11,13 +11,13 @@ import importlib
 import inspect
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import reduce
+from functools import partial, reduce
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reactor.config import Config, Section
-from reactor.core.task import Cancelled, Future, Task
+from reactor.core.task import Cancelled, Future, Task, timeout
 from reactor.core.timers import Timer
 from reactor.errors import ConfigError, StartError
 from reactor.http.message import Guard, Handler, Request, Response
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from reactor.app import App
 
 T = TypeVar("T")
+
+# What a stop hook, or a background task that was cancelled, may take before the others go on without it.
+STOP_SECONDS = 10.0
 
 
 class _Kept:
@@ -258,10 +261,7 @@ class Generation:
         for task in tasks:
             task.cancel()
         for task in tasks:
-            try:
-                await task
-            except (Exception, Cancelled):
-                pass  # logged by `_task_ended`
+            await self._run_stop("a background task did not end", partial(_ended, task))
         while self._begun:
             plugin = self._begun.pop()
             for hook in reversed(plugin.stop_hooks):
@@ -276,8 +276,12 @@ class Generation:
             await self._run_stop("stopping what was kept failed", lambda: stop(kept.value))
 
     async def _run_stop(self, what: str, hook: Hook) -> None:
+        """One step of the end; one that hangs is left behind."""
         try:
-            await _run(hook())
+            async with timeout(STOP_SECONDS):
+                await _run(hook())
+        except TimeoutError:
+            self.host.log.error(f"{what}: not done within {STOP_SECONDS:g} s, left behind")
         except Exception as error:
             self.host.log.error(what, error)
 
@@ -289,6 +293,14 @@ def _in_a_line(error: Exception) -> str:
     if isinstance(error, SyntaxError) or not frames:  # which says where it is
         return words
     return f"{words} ({frames[-1].filename}, line {frames[-1].lineno})"
+
+
+async def _ended(task: Future[Any]) -> None:
+    try:
+        await task
+    except (Exception, Cancelled) as error:
+        if not task.done:
+            raise error  # ours, not the task's
 
 
 async def _run(result: Awaitable[None] | None) -> None:

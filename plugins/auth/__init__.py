@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from plugins.auth.guards import SET_PASSWORD, login_guard, loopback_fence, same_origin
+from plugins.auth.guards import SET_PASSWORD, fence, host_check, login_guard, same_origin
 from plugins.auth.handlers import Login, Logout, who_am_i
 from plugins.auth.pages import NO_STORE, IndexPage, Pages
 from plugins.auth.passwords import Passwords
@@ -50,16 +50,18 @@ def setup(plugin: Plugin, options: Options) -> None:
     pages = Pages(realm=options.realm, cookie=options.cookie, reference=reference)
     accounts = Accounts(plugin, state, Passwords())
     sessions = Sessions(plugin, state, Lifetime(options.session_ttl, options.session_max))
-    login = Login(plugin, accounts, None if reference else sessions, pages, read_index(plugin, options))
+    check_host = host_check(state, reference)
+    index = read_index(plugin, options)
+    login = Login(plugin, accounts, None if reference else sessions, pages, index, check_host)
 
     plugin.provide("accounts", accounts)
     plugin.provide("sessions", sessions)
-    plugin.guard("login", login_guard(plugin, sessions, accounts, pages, reference))
+    plugin.guard("login", login_guard(plugin, sessions, accounts, pages, check_host, reference=reference))
     plugin.guard("same-origin", same_origin)
-    plugin.guard("loopback-fence", loopback_fence(state, reference), everywhere=True)
+    plugin.guard("fence", fence(state, reference), everywhere=True)
     plugin.route("GET", "/login[/]", show_form(pages))
     plugin.route("POST", "/login[/]", login, max_body=MAX_LOGIN_BODY)
-    plugin.route("POST", "/logout[/]", Logout(sessions, pages), guard="same-origin", max_body=MAX_LOGIN_BODY)
+    plugin.route("POST", "/logout[/]", Logout(sessions, pages), max_body=MAX_LOGIN_BODY)
     plugin.route("GET", "/whoami[/]", who_am_i, guard="login")
 
     async def follow() -> None:

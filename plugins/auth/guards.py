@@ -1,8 +1,10 @@
-"""The guards: who is it ("login"), where does the request come from ("same-origin"), and the demo login's fence.
+"""The guards: who is it ("login"), where does the request come from ("same-origin"), and the fence around all of it.
 
 A browser sends cookies, and a Basic login it remembers, with every request to us, whichever site caused it. So a
 request that changes something is refused if the browser says that another site caused it: `Sec-Fetch-Site` says so on
 https and loopback, `Origin` everywhere. Scripts can forge neither, and what is no browser (curl, a peer) sends none.
+For cookies the fence sees to that on every route of the server, whichever plugin it belongs to; Basic is looked at
+where it opens the door.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from plugins.auth.pages import Pages
@@ -80,7 +82,9 @@ def parse_basic(authorization: str) -> tuple[str, str] | None:
     return (name, password) if colon else None
 
 
-def login_guard(plugin: Plugin, sessions: Sessions, accounts: Accounts, pages: Pages, reference: bool) -> Guard:
+def login_guard(
+    plugin: Plugin, sessions: Sessions, accounts: Accounts, pages: Pages, check_host: HostCheck, *, reference: bool
+) -> Guard:
     """The guard "login": sets `request.user`, or answers 401.
 
     It runs for every request to a protected path, so the common case, a session that is in memory, is one function
@@ -94,10 +98,7 @@ def login_guard(plugin: Plugin, sessions: Sessions, accounts: Accounts, pages: P
     monotonic = plugin.monotonic
 
     def guard(request: Request) -> Response | Awaitable[Response | None] | None:
-        head = request.head
-        if head.method not in SAFE_METHODS:
-            same_origin(request)
-        digest = digest_of(head.cookies.get(cookie))
+        digest = digest_of(request.head.cookies.get(cookie))
         if digest is None:
             return without_session(request)
         session = known.get(digest)
@@ -122,6 +123,7 @@ def login_guard(plugin: Plugin, sessions: Sessions, accounts: Accounts, pages: P
 
     def without_session(request: Request) -> Response | Awaitable[Response | None] | None:
         if reference and request.cookies.get("auth") == "true":
+            check_host(request)
             request.user = ANYBODY
             return None
         authorization = request.headers.index.get("authorization")
@@ -130,6 +132,8 @@ def login_guard(plugin: Plugin, sessions: Sessions, accounts: Accounts, pages: P
         return check_basic(request, authorization)
 
     async def check_basic(request: Request, authorization: str) -> Response | None:
+        same_origin(request)
+        check_host(request)
         credentials = parse_basic(authorization)
         who = await accounts.verify(*credentials) if credentials else None
         if who is None:
@@ -140,7 +144,33 @@ def login_guard(plugin: Plugin, sessions: Sessions, accounts: Accounts, pages: P
     return guard
 
 
-# -- the demo login's fence ------------------------------------------------------------------------------------------
+# -- the fence -------------------------------------------------------------------------------------------------------
+
+
+def fence(state: State, reference: bool) -> Guard:
+    """Every request of the server meets it. Nothing is changed with a cookie of ours from another site; and while
+    anybody can log in, nobody from elsewhere comes in: not directly, and not through a proxy on this machine.
+
+    One function for both, and the common case in front: a call costs as much as all that is asked there.
+    """
+
+    def guard(request: Request) -> None:
+        head = request.head
+        if head.method == "GET" and request.client == "127.0.0.1" and not head.forwarded:
+            return
+        if head.method not in SAFE_METHODS and "cookie" in head.headers.index:
+            refuse_foreign(request)
+        if (state.demo or reference) and not _is_from_here(request):
+            raise HTTPError(403, _why(reference, "it answers its own machine only"))
+
+    return guard
+
+
+def _is_from_here(request: Request) -> bool:
+    return is_loopback(request.client) and (
+        not request.head.forwarded or all(map(is_loopback, forwarded_clients(request)))
+    )
+
 
 _forwarded_for = re.compile(r'(?:^|[;,])\s*for\s*=\s*("[^"]*"|[^;,]*)', re.IGNORECASE)
 
@@ -160,27 +190,34 @@ def _without_port(text: str) -> str:
     return text.partition(":")[0] if text.count(":") == 1 else text
 
 
-def loopback_fence(state: State, reference: bool) -> Guard:
-    """While anybody can log in, nobody from elsewhere may: not directly, and not through a proxy on this machine."""
-
-    def fence(request: Request) -> None:
-        if not (state.demo or reference):
-            return
-        if request.client != "127.0.0.1" and not is_loopback(request.client):
-            raise HTTPError(403, _why(reference))
-        if request.head.forwarded and not all(map(is_loopback, forwarded_clients(request))):
-            raise HTTPError(403, _why(reference))
-
-    return fence
+HostCheck = Callable[[Request], None]
 
 
-def _why(reference: bool) -> str:
+def host_check(state: State, reference: bool) -> HostCheck:
+    """Where a password that everybody knows is about to open the door. HTTPError 403, while there is one, for a Host
+    that is no name of this machine.
+
+    A site can point its own name at 127.0.0.1 (DNS rebinding). Its page is then our origin to the browser, and its
+    client on loopback; only the name is still the site's.
+    """
+
+    def check(request: Request) -> None:
+        if (state.demo or reference) and not _names_this_machine(request.head.host):
+            raise HTTPError(403, _why(reference, "it takes logins only under a name of its own machine: localhost"))
+
+    return check
+
+
+def _names_this_machine(authority: str) -> bool:
+    """Also where there is none: HTTP/1.0 has no Host, and every browser sends one."""
+    host = _without_port(authority)
+    return not host or host.endswith(".localhost") or is_loopback(host)  # RFC 6761 6.3
+
+
+def _why(reference: bool, so: str) -> str:
     if reference:
         return (
-            "This server runs the reference login scheme, which anybody can forge, so it answers its own machine only. "
+            f"This server runs the reference login scheme, which anybody can forge, so {so}. "
             "Its owner can set scheme = session under [plugin:auth]."
         )
-    return (
-        "This server still has its demo login, so it answers its own machine only. "
-        f"Its owner can set a password with: {SET_PASSWORD}"
-    )
+    return f"This server still has its demo login, so {so}. Its owner can set a password with: {SET_PASSWORD}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from plugins.auth.guards import refuse_foreign
+from plugins.auth.guards import HostCheck, refuse_foreign
 from plugins.auth.pages import HTML, NO_STORE, IndexPage, Pages, wants_json
 from plugins.auth.service import Accounts, Sessions, Verified
 from plugins.auth.sessions import digest_of
@@ -49,17 +49,20 @@ class Login:
     """`POST /login`, by form or JSON: both cookies and the index page, or the 401 page."""
 
     def __init__(
-        self, plugin: Plugin, accounts: Accounts, sessions: Sessions | None, pages: Pages, index: IndexPage
-    ) -> None:
+        self, plugin: Plugin, accounts: Accounts, sessions: Sessions | None, pages: Pages, index: IndexPage,
+        check_host: HostCheck,
+    ) -> None:  # fmt: skip
         """Without `sessions` it is the reference scheme: `auth=true` is all there is."""
         self._plugin = plugin
         self._accounts = accounts
         self._sessions = sessions
         self._pages = pages
         self._index = index
+        self._check_host = check_host
 
     async def __call__(self, request: Request) -> Response:
         refuse_foreign(request)  # or another site could log its visitors in under a name of its choice
+        self._check_host(request)
         await request.read()
         json = is_json(request)
         sent = read_credentials(request, json)

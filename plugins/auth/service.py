@@ -34,7 +34,7 @@ class State:
         self.demo = False  # whether DEMO_PASSWORD opens DEMO_NAME
         self.demo_hash: str | None = None  # the hash for which that was found out
         self.demo_unsure = True  # somebody has changed accounts since
-        self.failing = False  # the last call of the store failed
+        self.failed_after = -1  # how many writes had succeeded when the store last failed
 
 
 class Desk:
@@ -45,16 +45,20 @@ class Desk:
         self._state = state
 
     async def ask(self, function: Callable[..., T], *args: Any) -> T:
-        """Run it in the store's thread. HTTPError 503 if the database fails, which is logged once, not each time."""
+        """Run it in the store's thread. HTTPError 503 if the database fails, which is logged once, not each time: again
+        only after a write has succeeded, because reads go on working on a full disk.
+        """
         try:
-            result = await self._plugin.offload(function, *args, pool="store")
+            return await self._plugin.offload(function, *args, pool="store")
         except sqlite3.Error as error:
-            if not self._state.failing:
-                self._plugin.log.error(f"{self._state.store.path}: {error}; nobody can log in until this is mended")
-            self._state.failing = True
-            raise HTTPError(503, "the accounts cannot be read just now", [("Retry-After", "5")]) from error
-        self._state.failing = False
-        return result
+            self._note_failure(error)
+            raise HTTPError(503, "the accounts cannot be used just now", [("Retry-After", "5")]) from error
+
+    def _note_failure(self, error: sqlite3.Error) -> None:
+        state = self._state
+        if state.failed_after != state.store.writes:
+            self._plugin.log.error(f"{state.store.path}: {error}; nobody can log in until this is mended")
+        state.failed_after = state.store.writes
 
 
 class Verified(NamedTuple):

@@ -68,6 +68,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.writes = 0  # transactions that have put something on the disk; any thread may read it
         self._connection: sqlite3.Connection | None = None
         self._version = 0  # data_version when we last looked
         self._seen = 0  # the last line of `ended` that we have read
@@ -163,9 +164,11 @@ class Store:
         """Committed when the block ends, rolled back if it raises. IMMEDIATE: wait for the lock first, not half-way."""
         db = self._db
         db.execute("BEGIN IMMEDIATE")
+        rows = db.total_changes
         try:
             yield db
             db.execute("COMMIT")
+            self.writes += db.total_changes > rows
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")

@@ -83,15 +83,16 @@ class Tracker:
         return self._registration(peer)
 
     def _registered(self, peer_id: str | None, ip: str, port: int, who: Credentials) -> Peer | None:
-        """The registration that is meant, if there is one; 403 if it is not the caller's."""
-        if peer_id is None:
-            there = self.registry.at(ip, port)
-        else:
-            known = self.registry.peers.get(peer_id)
-            there = [known] if known is not None else []
-            if not there and who.path == "$.peer_address" and (address := split_address(peer_id)):
-                there = [peer for peer in self.registry.at(*address) if _may_change(peer, who)]
-        return self._own(there, who) if there else None
+        """The registration that is meant, if there is one. An id is somebody's: 403 if it is not the caller's. An
+        address is only claimed, and others may claim it too: of those there, the first that the caller may change.
+        """
+        if peer_id is not None and (known := self.registry.peers.get(peer_id)) is not None:
+            return self._own((known,), who)
+        address: tuple[str, int] | None = (ip, port)
+        if peer_id is not None:
+            address = split_address(peer_id) if who.path == "$.peer_address" else None
+        there = self.registry.at(*address) if address else ()
+        return next((peer for peer in there if _may_change(peer, who)), None)
 
     def _add(self, bare: Entry, caller: Caller, channels: Sequence[str], lease: str | None, original: bool) -> Peer:
         if lease and not _is_lease(lease):

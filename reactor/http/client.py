@@ -20,8 +20,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from reactor.core.address import Address
 from reactor.core.dial import Names, dial
-from reactor.core.listener import Address
 from reactor.core.loop import Reactor
 from reactor.core.task import Future, timeout
 from reactor.core.timers import Timer

@@ -181,6 +181,14 @@ def test_a_header_that_must_not_go_out_is_our_error(pair: Pair) -> None:
     assert b"b: c" not in pair.transport.sent
 
 
+@pytest.mark.parametrize("hosts", [0, 2])
+def test_a_request_without_exactly_one_host_is_our_error(pair: Pair, hosts: int) -> None:
+    head = RequestHead("GET", "/", Headers([("host", "a"), ("Host", "b")][:hosts]))
+    task = pair.reactor.spawn(pair.connection.ask(head, b""))
+    assert isinstance(task.error, LocalProtocolError)
+    assert not pair.transport.sent
+
+
 def test_a_streamed_body_goes_out_in_chunks_no_faster_than_the_server_reads(pair: Pair) -> None:
     made: list[int] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -267,12 +268,16 @@ def test_what_the_client_is_told_when_it_does_not_work(served: Served) -> None:
     served.route("GET", "/much", lambda request: Response(b"x" * 100_000))
     with pytest.raises(TimeoutError):
         served.ask("GET", "/hang", timeout=0.05)
-    with pytest.raises(HTTPError, match="larger than the 1000 bytes"):
+    with pytest.raises(RemoteProtocolError, match="larger than the 1000 bytes"):
         served.ask("GET", "/much", limit=1000)
+    with pytest.raises(ValueError):
+        served.ask("POST", "/echo", json={"a": float("nan")})
     with pytest.raises(ValueError):
         served.ask("GET", "/a b")
     with pytest.raises(LocalProtocolError):
         served.ask("GET", "/echo", headers=[("X", "a\r\nb")])
+    with pytest.raises(LocalProtocolError, match="one Host"):
+        served.ask("GET", "/echo", headers=[("Host", "a"), ("host", "b")])
     with pytest.raises(ValueError):
         served.loop.run(served.client.request("GET", "https://127.0.0.1/"))
     with socket.socket() as closed:
@@ -281,6 +286,94 @@ def test_what_the_client_is_told_when_it_does_not_work(served: Served) -> None:
         with pytest.raises(DialError, match="nobody listens"):
             served.loop.run(served.client.request("GET", url))
     assert served.ask("GET", "/echo").status == 200
+
+
+def test_an_answer_too_large_for_the_handler_that_asked_is_not_its_clients_fault(served: Served) -> None:
+    async def fetch(request: Request) -> Response:
+        return Response((await served.client.request("GET", served.url + "/much", limit=1000)).body)
+
+    served.route("GET", "/much", lambda request: Response(b"x" * 100_000))
+    served.route("GET", "/fetch", fetch)
+    assert served.ask("GET", "/fetch").status == 502
+
+
+def test_a_host_that_the_caller_names_replaces_ours(served: Served) -> None:
+    served.route("GET", "/host", lambda request: Response(request.head.host))
+    assert served.ask("GET", "/host").text == str(served.address)
+    assert served.ask("GET", "/host", headers=[("host", "elsewhere")]).text == "elsewhere"
+
+
+def test_an_early_answer_does_not_cut_a_request_short(served: Served) -> None:
+    got: list[int] = []
+
+    async def early(request: Request) -> Response:
+        async def answer() -> AsyncIterator[bytes]:
+            yield b"early"
+            got.append(len(await request.read()))
+
+        return Response.streaming(answer(), length=5)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            await sleep(0.01)
+            yield b"x" * 1000
+
+    served.route("POST", "/early", early)
+    assert served.ask("POST", "/early", body=pieces()).body == b"early"
+    served.loop.until(lambda: got == [5000])
+
+
+async def as_far_as_it_comes(request: Request) -> AsyncIterator[bytes]:
+    with suppress(HTTPError):
+        async for piece in request.chunks():
+            yield piece
+
+
+def test_a_block_that_ends_ends_the_body_that_is_still_being_sent(served: Served) -> None:
+    log: list[str] = []
+
+    async def early(request: Request) -> Response:
+        return Response.streaming(as_far_as_it_comes(request))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x"
+                await sleep(0.01)
+        finally:
+            log.append("closed")
+
+    async def ask() -> int:
+        async with served.client.stream("POST", served.url + "/early", body=pieces()) as answer:
+            status = answer.status
+        log.append("left")
+        return status
+
+    served.route("POST", "/early", early)
+    assert served.loop.run(ask()) == 200
+    assert log == ["closed", "left"]
+    served.loop.until(lambda: not served.server.connections)
+
+
+def test_the_error_of_a_body_is_raised_at_the_end_of_its_block(served: Served) -> None:
+    async def early(request: Request) -> Response:
+        return Response.streaming(as_far_as_it_comes(request))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x"
+        await sleep(0.02)
+        raise KeyError("ours")
+
+    async def ask() -> None:
+        async with served.client.stream("POST", served.url + "/early", body=pieces()):
+            await sleep(0.05)
+
+    served.route("POST", "/early", early)
+    with pytest.raises(KeyError):
+        served.loop.run(ask())
+    with pytest.raises(KeyError):
+        served.ask("POST", "/early", body=pieces())
+    served.loop.until(lambda: not served.server.connections)
 
 
 def test_an_answer_that_is_no_http_is_the_servers_fault(loop: Loop) -> None:
@@ -356,5 +449,35 @@ def test_idle_connections_are_let_go_and_forgotten(served: Served) -> None:
     served.ask("GET", "/echo")
     [origin] = served.client._origins.values()
     assert len(origin.idle) == 1
-    served.loop.until(lambda: not served.server.connections)
+    served.loop.until(lambda: not served.server.connections and not served.client._origins)
     assert (origin.open, origin.idle) == (0, [])
+
+
+def test_an_origin_is_forgotten_when_nothing_is_open_and_nobody_waits(served: Served) -> None:
+    """Nor do those who wait for the last connection lose their turn when it goes."""
+
+    async def hang(request: Request) -> Response:
+        await sleep(60)
+        return Response("")
+
+    served.route("GET", "/hang", hang)
+    served.client._per_origin = 1
+    spawn, request, origins = served.loop.reactor.spawn, served.client.request, served.client._origins
+    busy, given_up, patient = (spawn(request("GET", served.url + path)) for path in ("/hang", "/echo", "/echo"))
+    served.loop.until(lambda: served.server.requests)
+    given_up.cancel()
+    served.loop.turn()
+    [origin] = origins.values()
+    assert len(origin.waiting) == 1
+    busy.cancel()
+    served.loop.until(lambda: patient.done)
+    assert patient.result().body == b"nothing"
+    assert origins
+    served.client.close()
+    served.loop.until(lambda: not origins)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with pytest.raises(DialError):
+            served.loop.run(request("GET", f"http://127.0.0.1:{closed.getsockname()[1]}/"))
+    assert not origins
+    assert isinstance(busy.error, Cancelled)
