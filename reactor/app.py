@@ -89,7 +89,8 @@ class App:
 
     def _start_pool(self, name: str) -> PoolLike:
         threads, queue = POOLS[name]
-        return Pool(self.reactor, name, threads=threads, queue=queue)
+        # A hash is worth nothing to a client that is gone; a write that was queued is never dropped.
+        return Pool(self.reactor, name, threads=threads, queue=queue, droppable=name == "hash")
 
     def pool(self, name: str) -> PoolLike:
         """The helper threads of that name (see POOLS), made when they are first asked for."""

@@ -50,10 +50,7 @@ class Files:
         page = self._ready.get(head.path)
         if page is None or page.check_at <= self._now():
             return self._look(request)
-        fields = head.headers.index
-        if "if-none-match" in fields or "if-modified-since" in fields or "range" in fields:
-            return self._from_page(request, page)
-        return page.whole
+        return self._from_page(request, page) if head.is_conditional else page.whole
 
     def at_prefix(self, request: Request) -> Response:
         """The mount's address without its last slash."""

@@ -3,6 +3,9 @@
 A pool takes jobs up to its bound; over it the caller hears `Overloaded` at once instead of everybody waiting longer
 and longer. Threads start when they are first needed. What a job returns or raises becomes the future's result, in the
 loop's thread.
+
+A job that is queued runs, whoever still waits for it. A `droppable` pool is for work that is worth its result and
+nothing else: who stops waiting takes the job out again, or clients that are long gone would fill the queue.
 """
 
 from __future__ import annotations
@@ -25,14 +28,35 @@ class _Job(NamedTuple):
     args: tuple[Any, ...]
 
 
+class _Droppable(Future[T]):
+    """Cancelled when the last who waits for it forgets it. One that nobody has ever waited for is not touched: that
+    may be about to happen.
+    """
+
+    __slots__ = ("_drop",)
+
+    def __init__(self, reactor: Reactor, drop: Callable[[Future[Any]], object]) -> None:
+        super().__init__(reactor)
+        self._drop = drop
+
+    def forget(self, callback: Callable[[Future[T]], object]) -> None:
+        was_awaited = self.is_awaited
+        super().forget(callback)
+        if was_awaited and not self.is_awaited:
+            self._drop(self)
+            self.cancel()
+
+
 class Pool:
     """`threads` workers over a queue of at most `queue` waiting jobs. Jobs of a pool with one thread run in order."""
 
-    def __init__(self, reactor: Reactor, name: str, *, threads: int, queue: int) -> None:
+    def __init__(self, reactor: Reactor, name: str, *, threads: int, queue: int, droppable: bool = False) -> None:
+        """`droppable`: a job that waits in the queue is not run once nobody waits for its result any more."""
         self._reactor = reactor
         self._name = name
         self._most_threads = threads
         self._most_waiting = queue
+        self._droppable = droppable
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._jobs: deque[_Job] = deque()
@@ -46,7 +70,7 @@ class Pool:
 
     def run(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """Queue `function(*args)`; Overloaded if the queue is full or the pool is closed."""
-        future: Future[T] = Future(self._reactor)
+        future: Future[T] = _Droppable(self._reactor, self._drop) if self._droppable else Future(self._reactor)
         with self._changed:
             if self._closing:
                 raise Overloaded(f"the {self._name} threads have ended")
@@ -57,6 +81,11 @@ class Pool:
             self._jobs.append(_Job(future, function, args))
             self._changed.notify()
         return future
+
+    def _drop(self, future: Future[Any]) -> None:
+        """Take its job out of the queue, which has room for another at once; too late if a thread has it already."""
+        with self._changed:
+            self._jobs = deque(job for job in self._jobs if job.future is not future)
 
     def _start_thread(self) -> None:
         self._reactor.need_waker()

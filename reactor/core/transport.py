@@ -163,9 +163,9 @@ class Transport:
     # -- what the loop does ------------------------------------------------------------------------------------------
 
     def _ready(self, mask: int) -> None:
-        if mask & WRITE:
+        if mask != READ:
             self._flush()
-        if not mask & READ or not self._reading:
+        if not self._reading or not mask & READ:
             return
         try:
             data = self._sock.recv(RECV_SIZE)

@@ -181,3 +181,26 @@ class BodyStream:
         if self._paused and self._size < LOW_WATER:
             self._paused = False
             self._source.resume_body()
+
+
+class TurnShare:
+    """How much of a body that is made while it is sent goes out in one turn of the loop. One that never waits by
+    itself must not hold up everybody else.
+    """
+
+    __slots__ = ("_spent",)
+
+    BYTES = 256 * 1024
+    # A chunk counts for more than its bytes, or a million tiny ones would be free.
+    CHUNK_COST = 256
+
+    def __init__(self) -> None:
+        self._spent = 0
+
+    def is_used_up(self, size: int) -> bool:
+        """Count a chunk of `size` bytes; True if the others are to have their turn (`Reactor.next_turn`) now."""
+        self._spent += size + self.CHUNK_COST
+        if self._spent < self.BYTES:
+            return False
+        self._spent = 0
+        return True

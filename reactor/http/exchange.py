@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from reactor.core.task import Cancelled
+from reactor.http.body import TurnShare
 from reactor.http.message import Request, Response
 from reactor.http.router import Route
 from reactor.sansio.http1 import Data, End, RequestHead
@@ -17,11 +18,6 @@ from reactor.sansio.http1 import Data, End, RequestHead
 if TYPE_CHECKING:
     from reactor.http.connection import ServerConnection
     from reactor.http.server import Site
-
-# So much of a streamed body is sent in one turn; a chunk counts for more than its bytes, or tiny ones were free.
-BYTES_A_TURN = 256 * 1024
-CHUNK_COST = 256
-
 
 class Exchange:
     """Made for one request; `run` is the Task."""
@@ -52,9 +48,12 @@ class Exchange:
             else:
                 await self._send_long(response)
         except (Exception, Cancelled) as error:
-            if not connection.transport.is_closing:  # else this is only how the handler took the client's leaving
-                connection.report(error, f"while answering {self._head.method} {self._head.target}")
-                connection.abort()  # the head is out: nothing but a cut tells the client that the body is not whole
+            # On a connection that is gone this is only how the handler took the client's leaving, and an error of the
+            # request's body is the client's. Else the head is out, and nothing but a cut tells that more is missing.
+            if not connection.transport.is_closing:
+                if connection.intake is None or error is not connection.intake.stream.failed:
+                    connection.report(error, f"while answering {self._head.method} {self._head.target}")
+                connection.abort()
         finally:
             if self._status:
                 connection.note_access(self._head, self._request.user, self._status, self._sent)
@@ -120,13 +119,11 @@ class Exchange:
     async def _send_stream(self, response: Response) -> None:
         connection = self._connection
         assert response.stream is not None
-        in_turn = 0
+        share = TurnShare()
         async for chunk in response.stream:
             connection.write(connection.http.send(Data(chunk)))
             self._sent += len(chunk)
-            in_turn += len(chunk) + CHUNK_COST
-            if in_turn > BYTES_A_TURN:  # a body that never waits by itself must not hold up the others
-                in_turn = 0
+            if share.is_used_up(len(chunk)):
                 await connection.reactor.next_turn()
             await connection.writable()
 

@@ -16,7 +16,7 @@ from reactor.core.loop import Reactor
 from reactor.core.task import Cancelled, Future, Task
 from reactor.core.transport import HIGH_WATER, Transport
 from reactor.errors import ConnectionLost, RemoteProtocolError
-from reactor.http.body import BodyStream
+from reactor.http.body import BodyStream, TurnShare
 from reactor.sansio.http1 import BODY, CLIENT, IDLE, Connection, Data, End, RequestHead, ResponseHead
 
 
@@ -119,11 +119,14 @@ class OutgoingConnection:
             self._end_exchange()
 
     async def _send_pieces(self, body: AsyncIterable[bytes]) -> None:
+        share = TurnShare()
         try:
             async for piece in body:
                 if self._is_cut or self._transport.is_closing:
                     return
                 self._transport.write(self._http.send(Data(piece)))
+                if share.is_used_up(len(piece)):
+                    await self.reactor.next_turn()
                 if self._transport.unsent > HIGH_WATER:
                     self._resumed = Future(self.reactor)
                     await self._resumed

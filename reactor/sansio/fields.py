@@ -31,9 +31,10 @@ def parse_fields(block: str, most: int) -> Headers:
     if len(lines) > most:
         raise RemoteProtocolError(f"more than {most} header fields", 431)
     index: dict[str, str] = {}
+    known = _names
     for line in lines:
         raw_name, colon, value = line.partition(":")
-        name = _names.get(raw_name) or _good_name(raw_name, line)
+        name = known[raw_name] if raw_name in known else _good_name(raw_name, line)
         if not colon:
             raise _malformed(line)
         # What is printable holds no control character, and that is told quickly; a tab or an odd byte takes a look.

@@ -56,8 +56,9 @@ class RequestHead:
     is 10 or 11.
     """
 
-    __slots__ = ("_authority", "_cookies", "_form", "expects_continue", "forwarded", "headers", "is_plain",
-                 "keep_alive", "length", "method", "path", "query", "target", "upgrade", "version")  # fmt: skip
+    __slots__ = ("_authority", "_cookies", "_form", "expects_continue", "forwarded", "headers", "is_conditional",
+                 "is_plain", "keep_alive", "length", "method", "path", "query", "target", "upgrade",
+                 "version")  # fmt: skip
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class RequestHead:
             self.path, self.query, self._authority, _ = parse_target(method, target)
         self.keep_alive = version > 10
         self.upgrade = ""
-        self.expects_continue = self.forwarded = False
+        self.expects_continue = self.forwarded = self.is_conditional = False
         if not _TELLING.isdisjoint(index):
             self._read_fields(index)
         # Whether its answer needs no thought about framing: see `http1.Connection.respond_plainly`.
@@ -98,6 +99,7 @@ class RequestHead:
         self.upgrade = index.get("upgrade", "") if "upgrade" in connection and self.version > 10 else ""
         self.expects_continue = self.version > 10 and index.get("expect", "").lower() == "100-continue"
         self.forwarded = not _FORWARDING.isdisjoint(index)
+        self.is_conditional = not _CONDITIONAL.isdisjoint(index)
 
     @property
     def host(self) -> str:
@@ -144,7 +146,11 @@ def _refuse_framing(headers: Headers) -> None:
 
 
 _FORWARDING = frozenset({"forwarded", "x-forwarded-for", "x-real-ip"})
-_TELLING = _FORWARDING | {"connection", "expect", "upgrade"}
+# RFC 9110 13.1 and 14.2: the answer may be less than the whole.
+_CONDITIONAL = frozenset(
+    {"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"}
+)
+_TELLING = _FORWARDING | _CONDITIONAL | {"connection", "expect", "upgrade"}
 
 
 def _request_framing(method: str, length: int) -> bytes:

@@ -52,7 +52,7 @@ class HeadMemo:
     def parse_alone(self, data: bytes) -> RequestHead | None:
         """The head, if `data` is exactly one, short, good, and not in `young`. None for what wants a closer look."""
         size = len(data)
-        if size > self.largest or data.find(b"\r\n\r\n") != size - 4 or data.startswith(b"\r\n"):
+        if size > self.largest or data.find(b"\r\n\r\n") != size - 4:
             return None
         try:
             return self._parse(data)

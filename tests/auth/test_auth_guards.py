@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from plugins.auth.guards import forwarded_clients, is_foreign, loopback_fence, parse_basic, same_origin
+from plugins.auth.guards import fence, forwarded_clients, host_check, is_foreign, parse_basic, same_origin
 from plugins.auth.service import State
 from plugins.auth.store import Store
 from reactor import HTTPError, Request
@@ -157,11 +157,11 @@ def state(tmp_path: object) -> State:
      "X-Forwarded-For: 127.0.0.1\r\nX-Real-IP: 10.0.0.1"],
 )  # fmt: skip
 def test_with_the_demo_login_nobody_from_elsewhere_comes_through_a_proxy(state: State, line: str) -> None:
-    fence = loopback_fence(state, reference=False)
-    fence(request("GET", *line.split("\r\n")))
+    guard = fence(state, reference=False)
+    guard(request("GET", *line.split("\r\n")))
     state.demo = True
     with pytest.raises(HTTPError, match="passwd admin") as caught:
-        fence(request("GET", *line.split("\r\n")))
+        guard(request("GET", *line.split("\r\n")))
     assert caught.value.status == 403
 
 
@@ -169,15 +169,67 @@ def test_with_the_demo_login_nobody_from_elsewhere_comes_through_a_proxy(state: 
 def test_clients_on_this_machine_come_through(state: State, line: str) -> None:
     state.demo = True
     for client in ("127.0.0.1", "127.0.0.2", "::1"):
-        loopback_fence(state, reference=True)(request("GET", line, client=client))
+        fence(state, reference=True)(request("GET", line, client=client))
 
 
 def test_nobody_from_elsewhere_comes_directly(state: State) -> None:
     state.demo = True
     with pytest.raises(HTTPError, match="passwd admin"):
-        loopback_fence(state, reference=False)(request("GET", client="192.168.1.7"))
+        fence(state, reference=False)(request("GET", client="192.168.1.7"))
+
+
+@pytest.mark.parametrize("client", ["127.0.0.1", "192.168.1.7"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "BREW"])
+def test_the_fence_lets_no_other_site_change_anything_with_a_cookie(state: State, method: str, client: str) -> None:
+    guard = fence(state, reference=False)
+    with pytest.raises(HTTPError, match="another site"):
+        guard(request(method, "Cookie: a=b", "Origin: http://evil.example", client=client))
+    guard(request(method, "Cookie: a=b", "Origin: http://chat.lan:8000", client=client))
+    guard(request(method, "Cookie: a=b", client=client))
+    guard(request(method, "Origin: http://evil.example", "Authorization: Bearer x", client=client))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_the_fence_lets_another_site_read(state: State, method: str) -> None:
+    fence(state, reference=False)(request(method, "Cookie: a=b", "Sec-Fetch-Site: cross-site"))
 
 
 def test_the_reference_scheme_is_fenced_with_its_own_words(state: State) -> None:
     with pytest.raises(HTTPError, match="scheme = session"):
-        loopback_fence(state, reference=True)(request("GET", "X-Real-IP: 10.0.0.1"))
+        fence(state, reference=True)(request("GET", "X-Real-IP: 10.0.0.1"))
+
+
+# -- the name of this machine ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "chat.localhost:80", "127.0.0.1", "127.9.9.9:8000", "[::1]", "[::1]:8000"]
+)
+def test_a_password_that_everybody_knows_opens_under_a_name_of_this_machine(state: State, host: str) -> None:
+    state.demo = True
+    host_check(state, reference=False)(request(host=host))
+
+
+def test_a_request_of_http_1_0_needs_no_name(state: State) -> None:
+    raw = b"POST /login HTTP/1.0\r\n\r\n"
+    host_check(state, reference=True)(Request(parse_request_head(raw, Limits()), "127.0.0.1", {}))
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "xlocalhost",
+     "192.168.1.7", "0.0.0.0:8000", "[::]", "[2001:db8::1]:8000"],
+)  # fmt: skip
+def test_it_does_not_under_another_name(state: State, host: str) -> None:
+    check = host_check(state, reference=False)
+    check(request(host=host))  # nobody knows the password
+    state.demo = True
+    with pytest.raises(HTTPError, match="localhost.*passwd admin") as caught:
+        check(request(host=host))
+    assert caught.value.status == 403
+
+
+def test_the_target_of_a_request_names_the_host_too(state: State) -> None:
+    raw = b"POST http://evil.example/login HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with pytest.raises(HTTPError, match="scheme = session"):
+        host_check(state, reference=True)(Request(parse_request_head(raw, Limits()), "127.0.0.1", {}))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from plugins.auth import Options
 from reactor import ConfigError, Overloaded, Plugin, Request, Response, StartError
+from reactor.core.offload import Pool
 from reactor.testing import Answer, TestApp, check_plugin
 
 PAGE = "<h1>the page</h1>"
@@ -543,6 +546,59 @@ def test_a_broken_database_is_a_503_and_one_line_in_the_log(app: TestApp) -> Non
     assert not [line for line in app.log_lines if "Traceback" in line]
 
 
+def test_a_full_disk_is_said_once_although_reads_go_on(app: TestApp) -> None:
+    store = app.service("accounts")._state.store
+    fill_up(app)
+    for _ in range(3):
+        assert app.post("/login", form=RIGHT).status == 503
+        assert app.post("/login", form=WRONG).status == 401  # a read, which works
+    app.advance(120)  # nothing has expired, so this writes nothing and proves nothing
+    assert app.post("/login", form=RIGHT).status == 503
+    assert len([line for line in app.log_lines if "nobody can log in" in line]) == 1
+    store._db.execute("PRAGMA max_page_count = 1000000")
+    login(app)
+    fill_up(app)
+    assert len([line for line in app.log_lines if "nobody can log in" in line]) == 2
+
+
+def fill_up(app: TestApp) -> None:
+    """The file may not grow; log in until its pages are full."""
+    database = app.service("accounts")._state.store._db
+    database.execute(f"PRAGMA max_page_count = {database.execute('PRAGMA page_count').fetchone()[0]}")
+    for _ in range(200):
+        if app.post("/login", form=RIGHT).status == 503:
+            return
+    raise AssertionError("there is still room")
+
+
+def test_logins_whose_client_is_gone_take_no_place_in_the_hash_queue(app: TestApp) -> None:
+    pool = app.app._start_pool("hash")
+    app.app._pools["hash"] = pool
+    assert isinstance(pool, Pool)
+    gate = threading.Event()
+    for _ in range(2):
+        pool.run(gate.wait, 10)
+    try:
+        body = b'{"username": "admin", "password": "wrong"}'
+        head = f"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        for _ in range(40):
+            transport = app.connect()
+            transport.feed(head + body)
+            app.reactor.settle()
+            transport.abort(ConnectionResetError())
+            app.reactor.settle()
+            assert b"503" not in transport.sent
+        waiting = app.connect()
+        waiting.feed(head + body)
+        app.reactor.settle()
+        assert waiting.sent == b""  # it waits, and is not refused
+    finally:
+        gate.set()
+        assert pool.close()
+    app.reactor.settle()
+    assert b"401 Unauthorized" in waiting.sent
+
+
 # -- other sites -----------------------------------------------------------------------------------------------------
 
 FOREIGN = [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
@@ -572,6 +628,26 @@ def test_our_pages_and_what_is_no_browser_can(app: TestApp, headers: dict[str, s
 
 def test_another_site_may_still_link_to_us(app: TestApp) -> None:
     assert status(app, login(app), **{"Sec-Fetch-Site": "cross-site"}) == 200
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_another_site_can_use_no_remembered_basic_login(app: TestApp, headers: dict[str, str]) -> None:
+    known = {"Authorization": basic("admin", "password")}
+    assert app.post("/change", headers=known).status == 200
+    assert app.post("/change", headers={**known, **headers}).status == 403
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_another_site_can_use_our_cookie_on_no_path_of_any_plugin(app: TestApp, headers: dict[str, str]) -> None:
+    cookie = login(app)
+    app.reload({**sections(), "plugin:tracker": {}})
+    peer = {"peer_id": "a", "ip": "10.0.0.5", "port": 9101}
+    for path in ("/submit-info", "/nothing"):
+        answer = app.post(path, json=peer, headers={"Cookie": cookie, **headers})
+        assert answer.status == 403 and "another site" in answer.text
+    assert app.get("/get-list").json()["total_peers"] == 0
+    assert app.post("/submit-info", json=peer, headers=headers).status == 200  # no cookie: nothing to abuse
+    assert app.post("/submit-info", json={**peer, "peer_id": "b"}, headers={"Cookie": cookie}).status == 200
 
 
 # -- the demo account ------------------------------------------------------------------------------------------------
@@ -640,6 +716,26 @@ def test_a_new_password_opens_the_fence_within_a_second_and_the_old_one_closes_i
     assert app.get("/login", headers=headers).status == 403
 
 
+REBOUND = {"Host": "evil.example", "Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.mark.parametrize("sent", [{"form": RIGHT}, {"json": RIGHT}])
+def test_a_site_that_points_its_own_name_at_us_cannot_use_the_demo_login(app: TestApp, sent: dict[str, Any]) -> None:
+    answer = app.post("/login", headers=REBOUND, **sent)
+    assert answer.status == 403 and SAYS_HOW in answer.text and answer.headers.all("set-cookie") == []
+    known = {"Authorization": basic("admin", "password")}
+    assert app.get("/", headers={**REBOUND, **known}).status == 403
+    assert app.get("/", headers={"Host": "localhost:8000", **known}).status == 200
+    login(app, Host="chat.localhost:8000", Origin="http://chat.localhost:8000")
+
+
+def test_with_a_password_of_its_own_the_server_goes_by_any_name(app: TestApp) -> None:
+    set_password(app, "better")
+    app.service("accounts")._state.demo_unsure = True
+    app.advance(1)
+    login(app, {"username": "admin", "password": "better"}, Host="chat.lan", Origin="http://chat.lan")
+
+
 # -- the reference scheme --------------------------------------------------------------------------------------------
 
 
@@ -672,6 +768,13 @@ def test_another_site_cannot_use_the_reference_cookie(start: Start) -> None:
     app = start({"scheme": "reference"})
     headers = {"Cookie": "auth=true", "Origin": "http://evil.example"}
     assert app.post("/change", headers=headers).status == 403
+
+
+def test_the_reference_cookie_is_believed_under_a_name_of_this_machine_only(start: Start) -> None:
+    app = start({"scheme": "reference"})
+    answer = app.get("/", headers={**REBOUND, "Cookie": "auth=true"})
+    assert answer.status == 403 and "scheme = session" in answer.text
+    assert app.post("/login", form=RIGHT, headers=REBOUND).status == 403
 
 
 # -- wrong starts ----------------------------------------------------------------------------------------------------

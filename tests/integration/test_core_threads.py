@@ -14,7 +14,7 @@ from loopback import Loop, descriptors, loop
 
 from reactor.core.loop import Reactor
 from reactor.core.offload import Pool
-from reactor.core.task import Future
+from reactor.core.task import Cancelled, Future
 from reactor.errors import Overloaded
 
 __all__ = ["loop"]
@@ -69,6 +69,64 @@ def test_a_full_queue_refuses_at_once_and_takes_again_when_there_is_room(loop: L
     assert pool.close()
     with pytest.raises(Overloaded):
         pool.run(str, 5)
+
+
+def test_who_stops_waiting_takes_the_job_out_of_a_droppable_pool_and_of_no_other(loop: Loop) -> None:
+    for droppable in (False, True):
+        pool = Pool(loop.reactor, "test", threads=1, queue=3, droppable=droppable)
+        gate, entered = threading.Event(), threading.Event()
+        ran: list[str] = []
+
+        def hold(gate: threading.Event = gate, entered: threading.Event = entered) -> None:
+            entered.set()
+            gate.wait(10)
+
+        async def wait_for(future: Future[None]) -> None:
+            await future
+
+        pool.run(hold)
+        assert entered.wait(10)
+        pool.run(ran.append, "nobody ever waited")
+        shared, alone = pool.run(ran.append, "one of two left"), pool.run(ran.append, "the only one left")
+        leaving = [loop.reactor.spawn(wait_for(future)) for future in (shared, alone)]
+        staying = loop.reactor.spawn(wait_for(shared))
+        for task in leaving:
+            task.cancel()
+        assert pool.waiting == (2 if droppable else 3)
+        gate.set()
+        loop.until(lambda done=staying, all_of=leaving: done.done and all(task.done for task in all_of))  # type: ignore[misc]
+        assert pool.close()
+        expected = ["nobody ever waited", "one of two left", "the only one left"]
+        assert ran == (expected[:2] if droppable else expected)
+
+
+def test_a_job_that_has_begun_when_its_last_waiter_leaves_does_no_harm(loop: Loop) -> None:
+    pool = Pool(loop.reactor, "test", threads=1, queue=3, droppable=True)
+    gate, entered = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        entered.set()
+        gate.wait(10)
+        raise ValueError
+
+    async def wait() -> None:
+        await pool.run(hold)
+
+    task = loop.reactor.spawn(wait())
+    assert entered.wait(10)
+    task.cancel()
+    gate.set()
+    loop.until(lambda: task.done)
+    assert isinstance(task.error, Cancelled)
+    assert loop.reactor.run_until(pool.run(str, 1)) == "1"
+    assert pool.close()
+
+
+def test_no_result_is_lost_for_one_who_begins_to_wait_late(loop: Loop) -> None:
+    pool = Pool(loop.reactor, "test", threads=2, queue=100, droppable=True)
+    futures = [pool.run(str, number) for number in range(100)]
+    assert [loop.reactor.run_until(future) for future in futures] == [str(number) for number in range(100)]
+    assert pool.close()
 
 
 def test_one_thread_keeps_the_order_and_close_lets_the_queue_finish(loop: Loop) -> None:

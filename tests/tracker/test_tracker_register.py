@@ -109,9 +109,23 @@ def test_without_an_id_the_entry_of_the_same_address_and_port_is_renewed(desk: D
     assert desk.get().json["total_peers"] == 2
 
 
+def test_who_claims_an_address_keeps_nobody_from_it(desk: Desk) -> None:
+    desk.submit("evil", client="10.6.6.6", ip="10.0.0.5")
+    first = desk.submit(None, client="10.0.0.5", ip="10.0.0.5", v=None)
+    assert first.status == 200 and first.json["peer_id"] != "evil"
+    again = desk.submit(None, client="10.0.0.5", ip="10.0.0.5", v=None)
+    assert again.json["peer_id"] == first.json["peer_id"]
+    renewed = desk.submit(None, client="10.7.7.7", ip="10.0.0.5", lease=first.json["lease"])
+    assert renewed.json["peer_id"] == first.json["peer_id"]
+    assert desk.ids() == ["evil", first.json["peer_id"]]
+
+
 def test_without_an_id_an_entry_of_somebody_else_is_not_taken(desk: Desk) -> None:
-    desk.submit("ann", ip="10.0.0.1")
-    assert desk.submit(None, client="10.0.0.2", ip="10.0.0.1", v=None).status == 403
+    desk.submit("ann", ip="10.0.0.1", username="Ann")
+    answer = desk.submit(None, client="10.0.0.2", ip="10.0.0.1", username="Bob", v=None)
+    assert answer.status == 200
+    assert desk.ids() == ["ann", answer.json["peer_id"]]
+    assert desk.get().json["peers"][0]["username"] == "Ann"
 
 
 @pytest.mark.parametrize("peer_id", ["é" * 64, "名前", "a b", "10.0.0.1:9101", "😀", "<script>", "0"])
