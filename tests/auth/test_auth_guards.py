@@ -224,7 +224,7 @@ def test_it_does_not_under_another_name(state: State, host: str) -> None:
     check = host_check(state, reference=False)
     check(request(host=host))  # nobody knows the password
     state.demo = True
-    with pytest.raises(HTTPError, match="localhost.*passwd admin") as caught:
+    with pytest.raises(HTTPError, match=r"localhost.*passwd admin") as caught:
         check(request(host=host))
     assert caught.value.status == 403
 
