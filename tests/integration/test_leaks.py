@@ -50,7 +50,8 @@ def test_two_thousand_connections_of_all_kinds_leave_nothing_behind(tmp_path: Pa
                 with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sock:
                     kind(sock)
         wait_until(
-            lambda: (server.descriptors, server.threads) == before, 5.0,
+            # Not more: the connection of curl may still have been closing when it was counted before.
+            lambda: server.descriptors <= before[0] and server.threads <= before[1], 5.0,
             lambda: f"descriptors and threads: {before} before, {(server.descriptors, server.threads)} after",
         )  # fmt: skip
 
@@ -58,7 +59,7 @@ def test_two_thousand_connections_of_all_kinds_leave_nothing_behind(tmp_path: Pa
 def test_logins_that_nobody_waits_for_leave_nothing_behind(tmp_path: Path) -> None:
     """The answer comes out of a helper thread when its client is gone already."""
     body = b"username=admin&password=password"
-    login = b"POST /login HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    login = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     with Server(write_config(tmp_path / "config.ini")) as server, connected(server) as wire:
         wire.send(login)
         assert wire.read().status == 200
@@ -67,5 +68,5 @@ def test_logins_that_nobody_waits_for_leave_nothing_behind(tmp_path: Path) -> No
             with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sock:
                 sock.sendall(login)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        wait_until(lambda: server.descriptors == before, 5.0)
+        wait_until(lambda: server.descriptors <= before, 5.0)
         wait_until(lambda: curl("-u", "admin:password", server.url + "/whoami").status == 200, 5.0)
