@@ -162,7 +162,7 @@ class ServerConnection:
             if event.__class__ is not RequestHead:
                 self._wait(event)
                 break
-            more = http.buffered
+            more = http.has_data
             if more and self._cork is None:
                 self._cork, self._corked = [], 0
             if not self._begin(event):

@@ -6,6 +6,8 @@ untouched. Only when a message arrives in pieces does a bytearray collect it (am
 
 from __future__ import annotations
 
+_CR = 13
+
 
 class ReceiveBuffer:
     __slots__ = ("_data", "_pos")
@@ -30,13 +32,20 @@ class ReceiveBuffer:
             self._data += data
             self._pos = 0
 
-    def peek_head(self, longest: int) -> bytes | None:
-        """The bytes up to and with the next empty line, not consumed; None if that is not within `longest` bytes."""
+    def take_head(self, longest: int) -> bytes | None:
+        """The bytes up to and with the next empty line, consumed; None, and nothing consumed, if that is not within
+        `longest` bytes or if a CR comes first, which is an empty line in front.
+        """
         data, pos = self._data, self._pos
         end = data.find(b"\r\n\r\n", pos, pos + longest) + 4
-        if end < 4:
+        if end < 4 or data[pos] == _CR:
             return None
-        return data if not pos and end == len(data) and isinstance(data, bytes) else bytes(data[pos:end])
+        if end == len(data):
+            self._data, self._pos = b"", 0
+            return data if not pos and isinstance(data, bytes) else bytes(data[pos:end])
+        head = bytes(data[pos:end])
+        self.skip(end - pos)
+        return head
 
     def clear(self) -> None:
         self._data, self._pos = b"", 0

@@ -52,7 +52,6 @@ from reactor.sansio.states import (
     Switch,
 )
 
-_CR: Final = 13
 _UNBOUNDED: Final = -3  # what we send is chunked or ends with the connection: no count to keep
 
 
@@ -61,11 +60,11 @@ class Connection:
 
     Raises `RemoteProtocolError(status)` from `next_event` when the peer broke the protocol (again at every later
     call: nothing behind an error is ever parsed) and `LocalProtocolError` from `send` when we would; a failed `send`
-    changes nothing.
+    changes nothing. `has_data` is whether anything waits behind the request head that was returned last.
     """
 
-    __slots__ = ("_buffer", "_eof", "_error", "_has_data", "_head", "_is_partial", "_limits", "_line_end", "_memo",
-                 "_our_left", "_reader", "_role", "_scanned", "_skipped_blank", "keep_alive", "ours",
+    __slots__ = ("_buffer", "_eof", "_error", "_head", "_is_partial", "_limits", "_line_end", "_memo", "_our_left",
+                 "_reader", "_role", "_scanned", "_skipped_blank", "has_data", "keep_alive", "ours",
                  "theirs")  # fmt: skip
 
     def __init__(self, role: Role, limits: Limits | None = None, memo: HeadMemo | None = None) -> None:
@@ -82,7 +81,7 @@ class Connection:
         self._line_end = -1  # of an incomplete head
         self._skipped_blank = False
         self._is_partial = False  # the three above hold something
-        self._has_data = False  # the buffer may hold something, or the parser may be inside a head
+        self.has_data = False  # the buffer may hold something, or the parser may be inside a head
         self._begin()
 
     def _begin(self) -> None:
@@ -102,14 +101,14 @@ class Connection:
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer. Nothing is parsed before `next_event`, and nothing is kept that never will be."""
         if self.theirs is not ERROR and self.theirs is not CLOSED:
-            self._has_data = True
+            self.has_data = True
             self._buffer.feed(data)
 
     def receive_request(self, data: bytes) -> RequestHead | None:
         """The common case in one step: `data` is exactly one good, short head without a body, and nothing else is
         going on. Then this is the same as `receive_data` and `next_event`. Else None, and nothing has changed.
         """
-        if self._has_data or self.theirs is not IDLE or self.ours is not IDLE:
+        if self.has_data or self.theirs is not IDLE or self.ours is not IDLE:
             return None
         memo = self._memo
         head = memo.young.get(data) or memo.parse_alone(data)
@@ -151,16 +150,13 @@ class Connection:
             return Signal.CLOSED
         memo, buffer = self._memo, self._buffer
         # A short head that is all there needs no thought about sizes or cuts.
-        raw = None if self._is_partial else buffer.peek_head(memo.largest)
-        if raw is not None and raw[0] != _CR:  # an empty line in front
-            head = memo.young.get(raw) or memo.parse(raw)
-            buffer.skip(len(raw))
-        else:
+        raw = None if self._is_partial else buffer.take_head(memo.largest)
+        if raw is None:
             raw = self._take_head()
             if raw is None:
                 return self._no_head()
-            head = memo.parse(raw)
-        self._has_data = bool(buffer)
+        head = memo.young.get(raw) or memo.parse(raw)
+        self.has_data = bool(buffer)
         self._head = head
         self.keep_alive = head.keep_alive
         if head.length:
@@ -205,7 +201,7 @@ class Connection:
                 return NEED_DATA
             event = self._reader.at_eof()
         if event.__class__ is End:
-            self._has_data = bool(self._buffer)
+            self.has_data = bool(self._buffer)
             self.theirs = DONE
             self._end_cycle()
         return event

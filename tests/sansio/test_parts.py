@@ -192,9 +192,23 @@ def test_what_arrives_whole_goes_through_untouched() -> None:
     assert buffer.take(100) is data and not buffer
     head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
     buffer.feed(head)
-    assert buffer.peek_head(len(head)) is head and buffer.peek_head(len(head) - 1) is None
-    buffer.feed(b"more")
-    assert buffer.peek_head(100) == head and len(buffer) == len(head) + 4
+    assert buffer.take_head(len(head) - 1) is None and len(buffer) == len(head)
+    assert buffer.take_head(len(head)) is head and not buffer
+    buffer.feed(head + b"more")
+    assert buffer.take_head(100) == head and len(buffer) == 4
+    buffer.feed(b"\r\n\r\n" + head)
+    assert buffer.take_head(100) == b"more\r\n\r\n" and buffer.take_head(100) == head and not buffer
+    buffer.feed(b"\r\n" + head)
+    assert buffer.take_head(100) is None and len(buffer) == len(head) + 2
+
+
+def test_a_buffer_that_is_never_empty_does_not_grow_for_ever() -> None:
+    buffer, head = ReceiveBuffer(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    buffer.feed(head[:10])
+    for _ in range(10_000):
+        buffer.feed(head[10:] + head[:10])
+        assert buffer.take_head(100) == head
+    assert len(buffer._data) < 200_000
 
 
 def test_pieces_are_joined_and_offsets_count_from_the_first_unread_byte() -> None:
