@@ -155,7 +155,7 @@ class ServerConnection:
         left = self.settings.pipeline
         while True:
             try:
-                event = http.next_event()
+                event = http.next_known() or http.next_event()
             except RemoteProtocolError as error:  # nothing behind it can be trusted
                 self._refuse(HTTPError(error.status, str(error)))
                 break

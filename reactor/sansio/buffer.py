@@ -6,6 +6,9 @@ untouched. Only when a message arrives in pieces does a bytearray collect it (am
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+T = TypeVar("T")
 _CR = 13
 
 
@@ -46,6 +49,23 @@ class ReceiveBuffer:
         head = bytes(data[pos:end])
         self.skip(end - pos)
         return head
+
+    def known_head(self, known: dict[bytes, T], longest: int) -> tuple[T, bool] | None:
+        """What `known` has for the bytes up to and with the next empty line, which are consumed then, and whether more
+        follows. None, and nothing consumed, if it has nothing, or if the bytes came in pieces.
+        """
+        data, pos = self._data, self._pos
+        if not isinstance(data, bytes):
+            return None
+        end = data.find(b"\r\n\r\n", pos, pos + longest) + 4
+        found = known.get(data[pos:end]) if end > 3 else None
+        if found is None:
+            return None
+        if end < len(data):
+            self._pos = end
+            return found, True
+        self._data, self._pos = b"", 0
+        return found, False
 
     def clear(self) -> None:
         self._data, self._pos = b"", 0

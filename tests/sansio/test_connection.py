@@ -28,6 +28,8 @@ from reactor.sansio.http1 import (
     End,
     Event,
     Headers,
+    HeadMemo,
+    Limits,
     Received,
     RequestHead,
     ResponseHead,
@@ -470,3 +472,31 @@ def test_an_error_does_not_hold_its_connection() -> None:
         assert watch() is None, "no collector needed: thousands of bad requests leave nothing behind"
     finally:
         gc.enable()
+
+
+def test_the_short_ways_are_the_same_as_receive_data_and_next_event() -> None:
+    memo = HeadMemo(Limits())
+    heads = [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HEAD /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", b"\r\nGET /c HTTP/1.0\r\n\r\n",
+        b"GET /d HTTP/1.1\r\n\r\n", b"GET /half", b"",
+    ]  # fmt: skip
+    for raw in heads * 3:  # new, seen, remembered
+        for more in (b"", b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"):
+            long, short, queued = (Connection(SERVER, memo=memo) for _ in range(3))
+            long.receive_data(raw + more)
+            queued.receive_data(raw + more)
+            try:
+                expected: object = long.next_event()
+            except RemoteProtocolError as error:
+                expected = str(error)
+            head = short.receive_request(raw + more)
+            assert head is None or (head.target, short.theirs) == (getattr(expected, "target", ""), long.theirs)
+            if head is None:
+                assert short.theirs is short.ours is IDLE and not short.buffered
+            known = queued.next_known()
+            assert known is None or (known.target, queued.theirs, queued.buffered, queued.has_data) == (
+                getattr(expected, "target", ""), long.theirs, long.buffered, long.has_data
+            )  # fmt: skip
+            if known is None:
+                assert queued.theirs is IDLE and queued.buffered == len(raw + more)
