@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from reactor.core.task import Cancelled, Future, Task
+from reactor.core.task import Future, Task
 from reactor.core.timers import NEVER
 from reactor.core.transport import HIGH_WATER, Transport
 from reactor.errors import ConnectionLost, HTTPError, RemoteProtocolError
-from reactor.http.exchange import Exchange
+from reactor.http.exchange import MISTAKES, Exchange
 from reactor.http.intake import Intake
 from reactor.http.message import FilePart, Request, Response
 from reactor.http.pages import as_http_error, error_response
@@ -228,7 +228,7 @@ class ServerConnection:
             verdict = guard(request) if guard is not None else None
             answer = route.handler(request) if verdict is None else verdict
             user = request.user
-        except (Exception, Cancelled) as error:  # Cancelled: the result of a future that somebody cancelled
+        except MISTAKES as error:
             answer = self.error_response(error, head)
         if answer.__class__ is not Response or not answer.is_plain:
             exchange = Exchange(self, site, route, head, request)

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from reactor.http.connection import ServerConnection
     from reactor.http.server import Site
 
+# What a handler may raise and be answered with 500 for. Cancelled is the result of a future that somebody cancelled,
+# SystemExit the doing of a library which thinks the program is its own: neither may end everybody else's requests.
+MISTAKES = (Exception, Cancelled, SystemExit)
+
+
 class Exchange:
     """Made for one request; `run` is the Task."""
 
@@ -66,7 +71,7 @@ class Exchange:
         """
         try:
             return await answer
-        except (Exception, Cancelled) as error:
+        except MISTAKES as error:
             if self._connection.transport.is_closing:
                 raise
             return self._connection.error_response(error, self._head)

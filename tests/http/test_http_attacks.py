@@ -77,6 +77,23 @@ def test_a_cancelled_future_in_a_handler_is_a_mistake_like_any_other(wire: Wire)
     assert [type(error) for error in wire.errors] == [Cancelled, Cancelled]
 
 
+def test_a_handler_that_exits_ends_its_request_and_nothing_else(wire: Wire) -> None:
+    def leave(request: Request) -> Response:
+        raise SystemExit(3)
+
+    async def leave_later(request: Request) -> Response:
+        await wire.reactor.next_turn()
+        return leave(request)
+
+    wire.route("GET", "/exit", leave)
+    wire.route("GET", "/exit-later", leave_later)
+    client = wire.connect()
+    for path in ("/exit", "/exit-later", "/"):
+        client.send(get(path))
+    assert [answer.status for answer in client.answers()] == [500, 500, 200]
+    assert [type(error) for error in wire.errors] == [SystemExit, SystemExit]
+
+
 def test_a_callback_that_raises_cancelled_does_not_end_the_loop(wire: Wire) -> None:
     wire.reactor.call_soon(cancelled_future(wire).result)
     client = wire.connect()
