@@ -64,7 +64,7 @@ class Tracker:
         original: bool = False,
     ) -> Registered:
         """Register, or renew what is registered. `channels` None: unchanged."""
-        caller = caller._replace(client=plain_ip(caller.client))
+        caller = Caller(plain_ip(caller.client), caller.forwarded)
         ip = dialable_ip(ip, caller.client)
         if peer_id is not None:
             check_name(peer_id, id_path)

@@ -157,6 +157,14 @@ class BodyStream:
             raise
         return b"".join(pieces)
 
+    def read_nowait(self) -> bytes:
+        """What waits, joined; the whole body if it is complete and nobody has read of it."""
+        whole = b"".join(self._chunks) if len(self._chunks) != 1 else self._chunks[0]
+        self._chunks.clear()
+        self._size = 0
+        self._resume()
+        return whole
+
     async def _next(self) -> bytes | None:
         if not self._chunks and not self._complete and self._error is None:
             self._source.body_wanted()

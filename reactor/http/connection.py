@@ -12,7 +12,7 @@ by the transport.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,7 @@ from reactor.core.task import Future, Task
 from reactor.core.timers import NEVER
 from reactor.core.transport import HIGH_WATER, Transport
 from reactor.errors import ConnectionLost, HTTPError, RemoteProtocolError
+from reactor.http.body import BodyStream
 from reactor.http.exchange import MISTAKES, Exchange
 from reactor.http.intake import Intake
 from reactor.http.message import FilePart, Request, Response
@@ -100,6 +101,10 @@ class ServerConnection:
                 if self._begin(head):
                     self._answered_at = self.reactor.now
                 return
+        elif self._phase is BUSY and self.http.receive_piece(data):
+            assert self.intake is not None
+            self.intake.take(data)
+            return
         self.http.receive_data(data)
         self._arrived()
 
@@ -162,13 +167,12 @@ class ServerConnection:
             if event.__class__ is not RequestHead:
                 self._wait(event)
                 break
-            more = http.has_data
-            if more and self._cork is None:
+            if http.has_data and self._cork is None:
                 self._cork, self._corked = [], 0
             if not self._begin(event):
                 break
             left = left - 1 if self._corked < HIGH_WATER else 0
-            if not more:
+            if not http.has_data:
                 if self._ended:
                     self._close()
                 else:
@@ -221,11 +225,13 @@ class ServerConnection:
         user = None
         try:
             route, params = site.router.find(head.method, head.path)
-            if head.length:
-                return self._begin_with_body(site, route, head, params)
-            request = Request(head, self._client, params)
+            stream = self._make_intake(head, site, route) if head.length else None
+            request = Request(head, self._client, params, stream)
             guard = route.guard
             verdict = guard(request) if guard is not None else None
+            if stream is not None and not self._has_body(stream, route, request, verdict):
+                exchange = Exchange(self, site, route, head, request)
+                return self._start(exchange, exchange.guarded(verdict))
             answer = route.handler(request) if verdict is None else verdict
             user = request.user
         except MISTAKES as error:
@@ -241,16 +247,24 @@ class ServerConnection:
         self._phase = QUIET
         return True
 
-    def _begin_with_body(self, site: Site, route: Route, head: RequestHead, params: Mapping[str, str]) -> bool:
+    def _make_intake(self, head: RequestHead, site: Site, route: Route) -> BodyStream:
         limit = site.settings.max_body if route.max_body is None else route.max_body
-        self.intake = intake = Intake(self, head, limit or None)
-        request = Request(head, self._client, params, intake.stream)
-        verdict = route.guard(request) if route.guard is not None else None
+        self.intake = Intake(self, head, limit or None)
+        return self.intake.stream
+
+    def _has_body(self, stream: BodyStream, route: Route, request: Request, verdict: object) -> bool:
+        """Let in the body of a request that the guard has seen. True if all of it came with the head, as it mostly
+        does, for a handler that wants it so: what follows is as for a request without one.
+        """
+        assert self.intake is not None
         if verdict is None:
-            intake.check_size()
-        intake.begin()
-        exchange = Exchange(self, site, route, head, request)
-        return self._start(exchange, exchange.guarded(verdict))
+            self.intake.check_size()
+        self.intake.begin()
+        if verdict is not None or not stream.is_complete or not route.wait_for_body:
+            return False
+        request.body = stream.read_nowait()
+        self.intake = None
+        return True
 
     def _start(self, exchange: Exchange, answer: Any) -> bool:
         self._phase = BUSY

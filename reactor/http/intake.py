@@ -63,6 +63,17 @@ class Intake:
         self._awaits_continue = False  # it has begun without being asked
         self._pump()
 
+    def take(self, piece: bytes) -> None:
+        """A piece of the body has come, and nothing else."""
+        self._awaits_continue = False
+        if self.stream.failed is not None:  # nobody will have it, so nothing may pile up
+            self._connection.transport.pause_reading()
+            return
+        try:
+            self._feed(piece)
+        except HTTPError as error:
+            self._break_off(error)
+
     def _pump(self) -> None:
         connection = self._connection
         if self.stream.failed is not None:  # nobody will have it, so nothing may pile up
@@ -70,17 +81,25 @@ class Intake:
             return
         try:
             while isinstance(event := connection.http.next_event(), Data):
-                self._count(len(event.data))
-                self.stream.feed(event.data)
+                self._feed(event.data)
             if isinstance(event, End):
                 self.is_complete = True
                 connection.deadline.move(NEVER)
                 self.stream.finish(event.trailers)
         except RemoteProtocolError as error:
             self.stream.fail(HTTPError(error.status, str(error)))
-        except HTTPError as error:  # too large or too slow: the reader is told, and what still comes is not read
-            self.stream.fail(error)
-            connection.transport.pause_reading()
+        except HTTPError as error:
+            self._break_off(error)
+
+    def _break_off(self, error: HTTPError) -> None:
+        """Too large or too slow: the reader is told, and what still comes is not read."""
+        self.stream.fail(error)
+        self._connection.transport.pause_reading()
+
+    def _feed(self, piece: bytes) -> None:
+        """Raises HTTPError for one too many, or for one too late."""
+        self._count(len(piece))
+        self.stream.feed(piece)
 
     def _count(self, size: int) -> None:
         settings = self._connection.settings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import IO, Any, NamedTuple, TypeAlias
 
 from reactor.errors import HTTPError, LocalProtocolError
@@ -164,16 +165,12 @@ class Response:
         self._set_head(status, headers, content_type, len(body))
 
     def _set_head(self, status: int, headers: Pairs, content_type: str | None, length: int | None) -> None:
-        if not 200 <= status <= 599:
-            raise LocalProtocolError(f"{status} is not the status of a final response")
-        pairs = [("Content-Type", content_type), *headers] if content_type else list(headers)
-        for name, _ in pairs:
-            if name.lower() in ("connection", "date"):
-                raise LocalProtocolError(f"header {name} is set by the server")
-        self.head = ResponseHead(status, Headers(pairs), length=length)
+        pairs = tuple((name, value) for name, value in headers)
+        if content_type:
+            pairs = (("Content-Type", content_type), *pairs)
+        self.head = _final_head(status, pairs, length)
         self._wire, self._wire_date = b"", b""
         self.is_plain = self.stream is None and self.file is None  # the whole body is there, in `body`
-        self.head.encoded  # noqa: B018 - checks every field now, in the handler's own frame
 
     @property
     def status(self) -> int:
@@ -233,8 +230,9 @@ class Response:
     @classmethod
     def empty(cls, status: int = 204, headers: Pairs = (), *, length: int | None = None) -> Response:
         """No body. `length` is what a 304 says the body would have had."""
-        response = cls(b"", status, headers)
-        response.head.length = length if status == 304 else 0
+        response = cls.__new__(cls)
+        response.body, response.file, response.stream = b"", None, None
+        response._set_head(status, headers, None, length if status == 304 else 0)
         return response
 
     def with_headers(self, *pairs: tuple[str, str]) -> Response:
@@ -258,6 +256,19 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
+
+
+@lru_cache(maxsize=512)
+def _final_head(status: int, pairs: tuple[tuple[str, str], ...], length: int | None) -> ResponseHead:
+    """A handler's answers mostly differ in their bodies only, so a head is checked and encoded once for all of them."""
+    if not 200 <= status <= 599:
+        raise LocalProtocolError(f"{status} is not the status of a final response")
+    for name, _ in pairs:
+        if name.lower() in ("connection", "date"):
+            raise LocalProtocolError(f"header {name} is set by the server")
+    head = ResponseHead(status, Headers(pairs), length=length)
+    head.encoded  # noqa: B018 - checks every field now, in the handler's own frame
+    return head
 
 
 Handler: TypeAlias = Callable[[Request], Response | Awaitable[Response]]

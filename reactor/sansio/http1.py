@@ -19,7 +19,7 @@ from typing import Final
 
 from reactor.errors import LocalProtocolError, RemoteProtocolError
 from reactor.sansio.buffer import ReceiveBuffer
-from reactor.sansio.framing import BodyReader, Data, End, body_reader
+from reactor.sansio.framing import LARGEST_DATA, BodyReader, Data, End, LengthReader, body_reader
 from reactor.sansio.head import (
     CHUNKED,
     UNTIL_CLOSE,
@@ -131,6 +131,19 @@ class Connection:
         head, self.has_data = found
         self._take_request(head)
         return head
+
+    def receive_piece(self, data: bytes) -> bool:
+        """A short way for what comes out of the middle of a body of known length: True if `data` is a piece of it, and
+        no more. It is counted then, and is the body's next Data. False, and nothing has changed: `receive_data`.
+        """
+        reader = self._reader
+        if (
+            self.theirs is not BODY or not isinstance(reader, LengthReader) or self._buffer
+            or not len(data) < reader.left or len(data) > LARGEST_DATA
+        ):  # fmt: skip
+            return False
+        reader.left -= len(data)
+        return True
 
     def receive_eof(self) -> None:
         """The peer will send nothing more (it may still be reading)."""

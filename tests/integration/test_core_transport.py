@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from loopback import Loop, Recorder, connected, descriptors, loop, receive, receive_all, reset
 
-from reactor.core.transport import HIGH_WATER, LINGER_BYTES
+from reactor.core.transport import HIGH_WATER, LINGER_BYTES, READS, RECV_SIZE
 
 __all__ = ["loop"]
 
@@ -65,6 +66,33 @@ def test_reading_can_be_paused_and_goes_on(loop: Loop) -> None:
         assert protocol.data == b""
         protocol.transport.resume_reading()
         loop.until(lambda: protocol.data == b"later")
+
+
+def test_one_turn_takes_a_share_of_what_has_arrived_and_no_more(loop: Loop) -> None:
+    protocol = Recorder()
+    with connected(loop, protocol) as client:
+        client.setblocking(False)
+        sent = 0
+        try:
+            while True:
+                sent += client.send(bytes(65536))
+        except BlockingIOError:
+            pass
+        share = len(READS) * RECV_SIZE
+        assert sent > share
+        loop.turn()
+        assert RECV_SIZE < len(protocol.data) <= share
+        loop.until(lambda: len(protocol.data) == sent)
+
+
+@pytest.mark.parametrize("stop", [lambda p: p.transport.pause_reading(), lambda p: p.transport.abort()])
+def test_who_stops_reading_gets_no_more_in_the_same_turn(loop: Loop, stop: Callable[[Recorder], object]) -> None:
+    protocol = Recorder(lambda protocol, data: stop(protocol))
+    with connected(loop, protocol) as client:
+        client.send(bytes(200_000))
+        loop.until(lambda: protocol.data)
+        loop.wait(0.02)
+        assert len(protocol.data) <= RECV_SIZE
 
 
 def test_the_end_of_the_peer_is_told_once_and_it_can_still_be_answered(loop: Loop) -> None:

@@ -500,3 +500,58 @@ def test_the_short_ways_are_the_same_as_receive_data_and_next_event() -> None:
             )  # fmt: skip
             if known is None:
                 assert queued.theirs is IDLE and queued.buffered == len(raw + more)
+
+
+# -- the short way for a piece of a body -----------------------------------------------------------------------------
+
+
+def body_events(server: Connection, pieces: list[bytes]) -> tuple[bytes, Received, list[bool]]:
+    """What a server makes of a body in these pieces: its bytes, the event behind them, and which went the short way."""
+    body, short = [], []
+    event: Received = NEED_DATA
+    for piece in pieces:
+        short.append(server.receive_piece(piece))
+        if short[-1]:
+            body.append(piece)
+            continue
+        server.receive_data(piece)
+        while isinstance(event := server.next_event(), Data):
+            body.append(event.data)
+    return b"".join(body), event, short
+
+
+def test_a_piece_out_of_the_middle_of_a_body_takes_the_short_way() -> None:
+    server = server_with(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+    assert body_events(server, [b"abc", b"def", b"ghi"]) == (b"abcdefghi", End(), [True, True, False])
+    assert server.theirs is DONE
+
+
+def test_the_last_piece_and_what_follows_it_take_the_long_way() -> None:
+    server = server_with(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+    body, event, short = body_events(server, [b"ab", b"cdeGET / HTTP/1.1\r\n"])
+    assert (body, event, short) == (b"abcde", End(), [True, False])
+    assert server.buffered == len(b"GET / HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"],
+)
+def test_without_a_body_of_known_length_there_is_no_short_way(head: bytes) -> None:
+    server = server_with(head)
+    before = snapshot(server)
+    assert not server.receive_piece(b"3\r\nabc\r\n")
+    assert snapshot(server) == before
+
+
+def test_behind_bytes_that_wait_there_is_no_short_way() -> None:
+    server = server_with(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
+    assert not server.receive_piece(b"def")
+    assert server.next_event() == Data(b"abc")
+    assert server.receive_piece(b"def")
+
+
+def test_a_piece_larger_than_one_event_may_be_takes_the_long_way() -> None:
+    server = server_with(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n")
+    assert not server.receive_piece(bytes(LARGEST_DATA + 1))
+    assert server.receive_piece(bytes(LARGEST_DATA))
