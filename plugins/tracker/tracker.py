@@ -111,7 +111,7 @@ class Tracker:
     ) -> None:
         old = peer.entry
         joined = old.channels
-        if channels is not None:
+        if channels is not None and tuple(channels) != joined:
             self._check_channels(channels, joined)
             # The order of joining stays, whatever order the client lists them in: nothing has changed then.
             joined = tuple(dict.fromkeys([*(name for name in joined if name in channels), *channels]))

@@ -59,7 +59,8 @@ class Client:
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        self.transport = MemoryTransport(wire.reactor, wire.server.new_connection())
+        self.connection = wire.server.new_connection()
+        self.transport = MemoryTransport(wire.reactor, self.connection)
         self.methods: list[str] = []
 
     def send(self, data: bytes) -> None:

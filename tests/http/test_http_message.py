@@ -9,7 +9,7 @@ import pytest
 
 from reactor.errors import HTTPError, LocalProtocolError
 from reactor.http.events import ServerEvent
-from reactor.http.message import FilePart, Request, Response
+from reactor.http.message import JSON, FilePart, Request, Response
 from reactor.sansio.head import RequestHead
 from reactor.sansio.headers import Headers
 
@@ -149,3 +149,21 @@ def test_an_event_whose_name_or_id_has_a_line_break_is_our_error(bad: str) -> No
     for event in (ServerEvent("", event=bad), ServerEvent("", id=bad)):
         with pytest.raises(LocalProtocolError):
             event.encode()
+
+
+def test_responses_with_equal_heads_share_them_and_nothing_else() -> None:
+    first, second = (Response(body, headers=[("X-A", "b")], content_type=JSON) for body in (b"one", b"two"))
+    assert first.head is second.head
+    assert (first.body, second.body) == (b"one", b"two")
+    assert first.wire(b"Date: x\r\n") != second.wire(b"Date: x\r\n")
+
+
+def test_the_length_that_a_304_tells_is_its_own() -> None:
+    assert [Response.empty(304, length=length).head.length for length in (5, None, 7)] == [5, None, 7]
+    assert Response.empty(204, length=5).head.length == 0
+
+
+def test_a_refused_head_is_refused_again() -> None:
+    for _ in range(2):
+        with pytest.raises(LocalProtocolError):
+            Response(b"", headers=[("X-A", "b\r\nX-B: c")])

@@ -988,3 +988,14 @@ def test_the_access_log_hears_of_streams_and_of_what_was_cut_or_refused(wire: Wi
     head_only.send(get("/hello").replace(b"GET", b"HEAD"))
     wire.connect().send(b"no request\r\n\r\n")
     assert wire.access == [("/pieces", 200, 5), ("/hello", 200, 0), ("", 400, wire.access[2][2])]
+
+
+@pytest.mark.parametrize("handler", [echo, fail])
+def test_a_body_that_was_answered_is_not_kept_by_a_quiet_connection(
+    wire: Wire, handler: Callable[[Request], Response]
+) -> None:
+    wire.route("POST", "/kept", handler)
+    client = wire.connect()
+    client.send(request("POST", "/kept", body=b"x" * KIB))
+    assert not client.is_closed
+    assert client.connection.intake is None
