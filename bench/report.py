@@ -14,7 +14,7 @@ from statistics import median
 from typing import Final
 
 from bench.process import ROOT
-from bench.results import Results, Sample, Title, load, middle, speed, thrift
+from bench.results import Results, Sample, Title, load, points, speed, thrift
 
 DOCUMENT: Final = ROOT / "docs" / "benchmarks.md"
 PICTURES: Final = ROOT / "docs" / "images"
@@ -80,7 +80,13 @@ def _columns(results: Results, scenario: str, main: str, latency: bool) -> list[
 
 
 def _latency(results: Results, scenario: str, share: str) -> Callable[[str], str]:
-    return lambda name: _number(middle(results.of(scenario, name, "rate"), share), 2)
+    """The median, and the round in which the machine disturbed least: a tail is the first thing that it spoils."""
+
+    def cell(name: str) -> str:
+        values = points(results.of(scenario, name, "rate"), share)
+        return f"{median(values):,.2f} ({min(values):,.2f})" if values else ""
+
+    return cell
 
 
 def _late(results: Results, scenario: str) -> Callable[[str], str]:
@@ -91,9 +97,13 @@ def _late(results: Results, scenario: str) -> Callable[[str], str]:
 
 
 def _grown(results: Results, title: Title) -> Callable[[str], str]:
-    return lambda name: _number(
-        _median(results.of(title.name, name, "rate"), lambda sample: sample.grown / title.idle / 1e3), 1
-    )
+    """By the round in which it grew most, the first: what a process has once had it uses again."""
+
+    def cell(name: str) -> str:
+        grown = [sample.grown / title.idle / 1e3 for sample in results.of(title.name, name, "rate")]
+        return _number(max(grown, default=0.0), 1)
+
+    return cell
 
 
 def _median(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float:

@@ -110,7 +110,12 @@ def store(results: Results, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
 
 
+def points(samples: list[Sample], share: str) -> list[float]:
+    """One point of the latency curve, of each round that has it."""
+    return [sample.latency[share] for sample in samples if share in sample.latency]
+
+
 def middle(samples: list[Sample], share: str) -> float | None:
-    """The median over the rounds of one point of the latency curve."""
-    values = [sample.latency[share] for sample in samples if share in sample.latency]
+    """The median of `points`."""
+    values = points(samples, share)
     return median(values) if values else None
