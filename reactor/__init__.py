@@ -22,7 +22,7 @@ from reactor.errors import (
 from reactor.http.client import Client, ClientResponse
 from reactor.http.events import ServerEvent, event_stream
 from reactor.http.message import FilePart, Guard, Handler, Middleware, Request, Response
-from reactor.log import Log
+from reactor.log import Log, escape
 from reactor.plugin import Plugin
 from reactor.sansio.cookies import format_cookie
 from reactor.sansio.headers import Headers
@@ -56,6 +56,7 @@ __all__ = [
     "ServerEvent",
     "StartError",
     "Task",
+    "escape",
     "event_stream",
     "format_cookie",
     "is_loopback",

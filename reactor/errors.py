@@ -74,3 +74,7 @@ class ConnectionLost(ReactorError):
 
 class DialError(ConnectionLost):
     """No connection could be made; the message says why in words a person can act on."""
+
+
+class DialTimeout(DialError):
+    """Nobody has answered in time."""

@@ -133,6 +133,7 @@ class MemoryTransport:
         self.lost = False
         self.stall = False
         self.stall_limit = NEVER
+        self.on_drained: Callable[[], object] | None = None
         self._stalled = reactor.deadline(lambda: self.abort(OSError(errno.ETIMEDOUT, "took nothing")))
         self._held = bytearray()
         self._files: list[Callable[[], object]] = []  # who waits for the end of a file that is held
@@ -189,6 +190,9 @@ class MemoryTransport:
         if self._incoming or self._eof:
             self._reactor.call_soon(self._deliver)
 
+    def keep_alive(self, idle: int, interval: int, probes: int) -> None:
+        """Nothing dies unnoticed in memory."""
+
     def write_eof(self) -> None:
         """Not seen by the test: `sent` is all there is."""
 
@@ -243,6 +247,8 @@ class MemoryTransport:
         self.sent += self._held
         self._held.clear()
         self._files_done()
+        if self.on_drained is not None:
+            self._reactor.call_soon(self.on_drained)
         if self._closing:
             self.abort()
         elif self._writer_paused:

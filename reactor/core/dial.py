@@ -19,7 +19,7 @@ from reactor.core.selector import WRITE
 from reactor.core.task import Future, timeout
 from reactor.core.timers import Timer
 from reactor.core.transport import ConnectionProtocol, Transport
-from reactor.errors import DialError
+from reactor.errors import DialError, DialTimeout
 
 P = TypeVar("P", bound=ConnectionProtocol)
 
@@ -45,7 +45,7 @@ async def dial(
             race = _Race(reactor, address, await resolve(names, address))
             sock = await race.take()
     except TimeoutError:
-        raise DialError(
+        raise DialTimeout(
             f"no answer from {address} within {seconds:g} s: a firewall, the wrong network, or a machine that is off"
         ) from None
     finally:

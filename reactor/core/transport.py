@@ -59,12 +59,13 @@ class _FileSend:
 
 class Transport:
     """`peer` is the other side's address as the system gives it. `stall_limit` may be set: a peer that takes not one
-    byte for so many seconds while some are waiting is cut off, and `connection_lost` gets ETIMEDOUT.
+    byte for so many seconds while some are waiting is cut off, and `connection_lost` gets ETIMEDOUT. `on_drained` may be
+    set, and is called from the ready queue each time the last of the bytes that had to wait has gone out.
     """
 
     __slots__ = ("_closing", "_direct", "_ended", "_fd", "_linger", "_linger_left", "_linger_timer", "_lost", "_mask",
-                 "_out", "_out_size", "_protocol", "_reactor", "_reading", "_sock", "_stall", "_writer_paused", "peer",
-                 "stall_limit")  # fmt: skip
+                 "_out", "_out_size", "_protocol", "_reactor", "_reading", "_sock", "_stall", "_writer_paused",
+                 "on_drained", "peer", "stall_limit")  # fmt: skip
 
     def __init__(self, reactor: Reactor, sock: socket.socket, peer: object, protocol: ConnectionProtocol) -> None:
         """`sock` is connected and non-blocking; it belongs to the transport from now on."""
@@ -85,6 +86,7 @@ class Transport:
         self._linger_left = 0
         self._linger_timer: Timer | None = None
         self.stall_limit = NEVER
+        self.on_drained: Callable[[], object] | None = None
         self._stall: Deadline | None = None  # made when bytes first have to wait
         self._mask = READ
         reactor.register(self._fd, READ, self._ready)
@@ -142,6 +144,19 @@ class Transport:
         """Say that we send nothing more, and go on reading. Only when nothing waits to go out."""
         if not self._lost and self._out is None:
             self._shutdown()
+
+    def keep_alive(self, idle: int, interval: int, probes: int) -> None:
+        """Let the system notice a peer that is gone: ask after `idle` seconds of silence, every `interval` seconds, and
+        give the connection up after so many `probes` without an answer. For protocols that cannot ask themselves.
+        """
+        tcp = socket.IPPROTO_TCP
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in (("TCP_KEEPIDLE", idle), ("TCP_KEEPINTVL", interval), ("TCP_KEEPCNT", probes)):
+                if hasattr(socket, option):  # not everywhere has all three
+                    self._sock.setsockopt(tcp, getattr(socket, option), value)
+        except OSError:
+            pass  # gone already, which the next read will say
 
     def close(self, linger: float = 0.0) -> None:
         """Send what waits, then close. With `linger`, say that we are done and read and drop what the peer still
@@ -250,6 +265,8 @@ class Transport:
         if not out:
             self._out = None
             self._direct = not self._closing
+            if self.on_drained is not None:
+                self._reactor.call_soon(self.on_drained)
             if self._stall is not None:
                 self._stall.move(NEVER)
             self._update()

@@ -6,6 +6,7 @@ untouched. Only when a message arrives in pieces does a bytearray collect it (am
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -76,6 +77,15 @@ class ReceiveBuffer:
         end = len(self._data) if stop is None else pos + stop
         found = self._data.find(what, pos + start, end)
         return found - pos if found >= 0 else -1
+
+    def search(self, pattern: re.Pattern[bytes], start: int = 0) -> int:
+        """Offset of the first match from `start` on, counted from the first unread byte, or -1."""
+        found = pattern.search(self._data, self._pos + start)
+        return found.start() - self._pos if found else -1
+
+    def peek_byte(self, offset: int) -> int:
+        """The byte at `offset` from the first unread one; IndexError if it is not there."""
+        return self._data[self._pos + offset]
 
     def peek(self, size: int) -> bytes:
         """Up to `size` bytes, not consumed."""

@@ -1,0 +1,117 @@
+"""What a run leaves behind, as it is stored in `bench/results/DATE-peers.json`. Rounds are kept one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from bench.latency import percentile
+
+
+class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of one sender in one round. A delivery is a message that one recipient has acknowledged; `cpu` and `seconds` are
+    seconds, `p50` and `p99` milliseconds from when a broadcast was due until all had acknowledged it. `failed` are
+    deliveries that never came.
+    """
+
+    deliveries: int
+    seconds: float
+    cpu: float
+    p50: float
+    p99: float
+    failed: int = 0
+
+    @property
+    def rate(self) -> float:
+        return self.deliveries / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """Microseconds of processor time a delivery."""
+        return self.cpu / max(1, self.deliveries) * 1e6
+
+
+def figures(latencies: Sequence[float], links: int, seconds: float, cpu: float, failed: int = 0) -> Figures:
+    """Of broadcasts to `links` recipients that took so many seconds each."""
+    ordered = sorted(latencies) or [0.0]
+    p50, p99 = (percentile(ordered, share) * 1e3 for share in (0.5, 0.99))
+    return Figures(len(latencies) * links, seconds, cpu, p50, p99, failed)
+
+
+class Mesh(msgspec.Struct, frozen=True):
+    """How long it took until each of `nodes` had exactly one link with each other, and the processor time, by round."""
+
+    nodes: int
+    seconds: list[float]
+    cpu: list[float]
+
+
+class Run(msgspec.Struct, frozen=True):
+    scenario: str  # "together": all in one process; "full" and "paced": the sender has its own
+    who: str
+    links: int
+    round: int
+    figures: Figures
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """Resident bytes of a process that does nothing but hold its ends of idle links, `before` the first and with them."""
+
+    who: str
+    links: int
+    before: int
+    resident: int
+
+    @property
+    def per_link(self) -> float:
+        return (self.resident - self.before) / self.links
+
+
+class Results(msgspec.Struct, kw_only=True):
+    date: str
+    rounds: int
+    seconds: float
+    window: int  # so many broadcasts under way at once in "full"
+    pace: float  # deliveries a second in "paced"
+    frame: int  # bytes of a message on the wire
+    machine: dict[str, str]
+    mesh: Mesh
+    runs: list[Run] = []
+    memory: list[Memory] = []
+
+    def of(self, scenario: str, who: str, links: int) -> list[Figures]:
+        """In the order of their rounds."""
+        return [
+            run.figures for run in self.runs
+            if run.scenario == scenario and run.who == who and run.links == links
+        ]  # fmt: skip
+
+    def sizes(self, scenario: str) -> list[int]:
+        return sorted({run.links for run in self.runs if run.scenario == scenario})
+
+    def who(self, scenario: str) -> list[str]:
+        return list(dict.fromkeys(run.who for run in self.runs if run.scenario == scenario))
+
+    def ratio(
+        self, scenario: str, who: str, base: str, links: int, value: Callable[[Figures], float]
+    ) -> list[float]:
+        """Round by round: a machine that is slow for a while is slow for both."""
+        pairs = zip(self.of(scenario, who, links), self.of(scenario, base, links), strict=True)
+        return [value(one) / value(other) for one, other in pairs if value(other)]
+
+    def middle(self, scenario: str, who: str, links: int, value: Callable[[Figures], float]) -> float:
+        """The median over the rounds."""
+        return median(map(value, self.of(scenario, who, links)))
+
+
+def load(path: Path) -> Results:
+    """msgspec.ValidationError, with the field, for what is no result."""
+    return msgspec.json.decode(path.read_bytes(), type=Results)
+
+
+def store(results: Results, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")

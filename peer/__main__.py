@@ -1,0 +1,121 @@
+"""`python -m peer PORT`: a chat peer in this terminal."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import io
+import os
+import sys
+from pathlib import Path
+
+from peer.identity import default_directory
+from peer.node import Settings
+from peer.output import PlainOutput
+from peer.program import Options, Program
+from reactor import Log
+from reactor.core.address import Address, parse_address
+from reactor.core.loop import Reactor
+from reactor.errors import StartError
+
+DEFAULT_TRACKER = Address("127.0.0.1", 8000)
+MAX_NAME = 64
+
+
+def main(argv: list[str] | None = None) -> int:
+    """0 after `quit` or a signal, 1 if it could not start, 2 for a mistake on the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 costs an emoji and not the line
+    given = parse(sys.argv[1:] if argv is None else argv)
+    log = Log()
+    reactor = Reactor()
+    reactor.on_error = lambda error, where: log.error(f"error {where}", error)
+    try:
+        return run(given, reactor, log)
+    except (StartError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        log.close()
+        reactor.close()
+
+
+def run(given: argparse.Namespace, reactor: Reactor, log: Log) -> int:
+    directory = given.data or default_directory(given.port, os.environ)
+    options = Options(
+        given.port, given.listen, tuple(given.tracker or [DEFAULT_TRACKER]) if not given.no_tracker else (),
+        given.name or "", given.id or "", given.advertise, directory, not given.no_history, given.user,
+        _password(given), given.daemon,
+        Settings(burst=given.burst, rate=given.rate, max_links=given.max_links),
+    )  # fmt: skip
+    program = Program(reactor, options, PlainOutput(log), directory=directory)
+    try:
+        program.start(sys.stdin.fileno() if sys.stdin is not None else None)
+        reactor.run()
+    finally:
+        program.close()
+    return 0
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m peer", description="A chat peer in this terminal.")
+    add = parser.add_argument
+    add("port", type=_port, help="where other peers connect to; 0 takes a free one")
+    add("--tracker", type=_tracker, action="append", metavar="HOST:PORT",
+        help=f"where to find others; may be given several times (default {DEFAULT_TRACKER})")  # fmt: skip
+    add("--no-tracker", action="store_true", help="use no tracker: only `connect` finds others")
+    add("--name", type=_name, help="what others see beside your id")
+    add("--id", type=_name, help="use and keep this id, instead of one made at random")
+    add("--listen", default="0.0.0.0", metavar="IP", help="listen on this address only (default: all)")
+    add("--advertise", default="", metavar="IP", help="the address that others shall dial")
+    add("--data", type=Path, metavar="DIR", help="where id and history are kept (default: one for each port)")
+    add("--no-history", action="store_true", help="keep no messages")
+    add("--user", default="", help="log in to the tracker with this name")
+    add("--password-file", type=Path, metavar="FILE",
+        help="its password; else $PEER_PASSWORD, else you are asked")  # fmt: skip
+    add("--daemon", action="store_true", help="go on when the input has ended")
+    add("--burst", type=int, default=Settings.burst,
+        help="messages that one peer may send at once (default %(default)s)")  # fmt: skip
+    add("--rate", type=float, default=Settings.rate, help="and then a second (default %(default)s); 0: no limit")
+    add("--max-links", type=int, default=Settings.max_links, help="connections at the most (default %(default)s)")
+    return parser.parse_args(argv)
+
+
+def _password(given: argparse.Namespace) -> str:
+    if not given.user:
+        return ""
+    if given.password_file is not None:
+        try:
+            return str(given.password_file.read_text(encoding="utf-8").rstrip("\r\n"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise StartError(f"cannot read the password from {given.password_file}: {error}") from None
+    known = os.environ.get("PEER_PASSWORD")
+    if known is not None:
+        return known
+    if not sys.stdin.isatty():
+        raise StartError("no terminal to ask for the password: give --password-file or $PEER_PASSWORD")
+    return getpass.getpass(f"Password of {given.user} at the tracker: ")
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text} is no port: 0 to 65535")
+    return int(text)
+
+
+def _tracker(text: str) -> Address:
+    try:
+        return parse_address(text, 8000)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _name(text: str) -> str:
+    if not 0 < len(text) <= MAX_NAME or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"a name has 1 to {MAX_NAME} printable characters")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Who is told what happens to a node: a terminal, a window, the browser's end of a WebSocket, a test."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from peer.contact import Contact
+from peer.letters import Letter
+from peer.link import Link
+from peer.store import Entry
+
+
+class Audience(Protocol):
+    """Who is told what happens. Nothing here may raise. Who inherits from it is deaf to what it does not define."""
+
+    def accepted(self, address: tuple[str, int]) -> None:
+        """Somebody has connected; who, is not known yet."""
+
+    def connected(self, contact: Contact, link: Link) -> None:
+        """The first link to a peer is open."""
+
+    def disconnected(self, contact: Contact, why: str) -> None:
+        """The last link to a peer is gone."""
+
+    def away(self, contact: Contact) -> None:
+        """Nothing was heard of a peer for a while."""
+
+    def message(self, entry: Entry) -> None:
+        """A message of somebody else, safe in the history."""
+
+    def progress(self, letter: Letter, peer_id: str) -> None:
+        """A message of ours has reached another state with this recipient."""
+
+    def trouble(self, text: str) -> None:
+        """Something is wrong on our side, in words."""
+
+
+class Fan(Audience):
+    """Several audiences as one: each is told, in their order."""
+
+    def __init__(self, *audiences: Audience) -> None:
+        self._audiences = audiences
+
+    def accepted(self, address: tuple[str, int]) -> None:
+        for audience in self._audiences:
+            audience.accepted(address)
+
+    def connected(self, contact: Contact, link: Link) -> None:
+        for audience in self._audiences:
+            audience.connected(contact, link)
+
+    def disconnected(self, contact: Contact, why: str) -> None:
+        for audience in self._audiences:
+            audience.disconnected(contact, why)
+
+    def away(self, contact: Contact) -> None:
+        for audience in self._audiences:
+            audience.away(contact)
+
+    def message(self, entry: Entry) -> None:
+        for audience in self._audiences:
+            audience.message(entry)
+
+    def progress(self, letter: Letter, peer_id: str) -> None:
+        for audience in self._audiences:
+            audience.progress(letter, peer_id)
+
+    def trouble(self, text: str) -> None:
+        for audience in self._audiences:
+            audience.trouble(text)

@@ -1,0 +1,75 @@
+"""One other peer, as a node knows it: where it is, what it is in, the links to it, and the streams both ways."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from peer.flood import Bucket
+from peer.inbox import Inbox
+from peer.link import Link
+from peer.outbox import Outbox
+from peer.store import Copy
+from reactor.core.address import Address
+
+
+class Contact:
+    """`link` is the one we send on, out of `links`, which are those that are open, the oldest first."""
+
+    __slots__ = ("_listed", "acknowledged", "bucket", "declared", "flaps", "flood", "inbox", "is_muted", "link",
+                 "links", "listed_at", "outbox", "peer_id", "pinned_at", "refusals", "resumable", "resumed_upto", "seen_at",
+                 "told", "untaken", "username", "wakes", "was_linked")  # fmt: skip
+
+    def __init__(
+        self, peer_id: str, outbox: Outbox, inbox: Inbox, *, bucket: Bucket, flood: Bucket, resumable: Bucket
+    ) -> None:
+        self.peer_id = peer_id
+        self.username = ""
+        self.outbox = outbox
+        self.inbox = inbox
+        self.links: list[Link] = []
+        self.link: Link | None = None
+        self.pinned_at: Address | None = None  # the user asked for a link with it, there
+        self.is_muted = False
+        self.was_linked = False  # in this run
+        self.listed_at: Address | None = None  # by a tracker
+        self.seen_at: Address | None = None  # from its own connection
+        self._listed: frozenset[str] = frozenset()
+        self.declared: frozenset[str] = frozenset()  # on a link, with proof where one is needed
+        self.bucket = bucket  # what we may send; the same bound as theirs
+        self.flood = flood  # what it may send us
+        self.resumable = resumable  # and what of it may be left from before
+        self.flaps = 0  # links that were lost as soon as they were there, one after the other
+        self.refusals = 0  # for flooding, one after the other
+        self.resumed_upto = 0  # copies up to this number are from before the present link
+        self.untaken: deque[tuple[int, Copy]] = deque()  # sent, and where the bytes of the link end for each
+        self.told: tuple[Link | None, int] = (None, 0)  # what was acknowledged, on which link
+        self.acknowledged = True  # nothing is waiting to be acknowledged
+        self.wakes = False  # a timer will go on sending
+
+    # -- where and what ----------------------------------------------------------------------------------------------
+
+    def list(self, address: Address | None, channels: Iterable[str]) -> None:
+        """What a tracker says; None and nothing if it does not list it any more."""
+        self.listed_at = address
+        self._listed = frozenset(channels)
+
+    @property
+    def address(self) -> Address | None:
+        """Where to dial it."""
+        return self.pinned_at or self.listed_at or self.seen_at
+
+    @property
+    def channels(self) -> frozenset[str]:
+        """What it is in, by its own word or a tracker's."""
+        if self.link is not None and not self.link.is_original:
+            return self.declared
+        return self._listed if self.listed_at is not None else self.declared
+
+    def shares(self, channels: Iterable[str]) -> bool:
+        return not self.channels.isdisjoint(channels)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is lost by forgetting it."""
+        return not (self.links or not self.outbox.is_empty or self.pinned_at or self.listed_at or self.is_muted)

@@ -1,0 +1,63 @@
+"""Whom a node knows: a contact for each peer it has to do with, made when needed, forgotten when of no more use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from peer.contact import Contact
+from peer.flood import Bucket
+from peer.inbox import Inbox
+from peer.outbox import MOST, Outbox
+from peer.store import Copy, Saved
+from reactor.core.loop import Reactor
+
+
+class Contacts:
+    """Iterating gives the contacts themselves."""
+
+    def __init__(self, reactor: Reactor, saved: Saved, burst: int, rate: float) -> None:
+        """`burst` messages at once and `rate` a second are what a peer may send another."""
+        self._reactor = reactor
+        self._seqs, self._marks, self._names = saved.seqs, saved.marks, saved.names
+        self._burst, self._rate = burst, rate
+        self._contacts: dict[str, Contact] = {}
+
+    def __iter__(self) -> Iterator[Contact]:
+        return iter(list(self._contacts.values()))
+
+    def __len__(self) -> int:
+        return len(self._contacts)
+
+    def __contains__(self, peer_id: str) -> bool:
+        return peer_id in self._contacts
+
+    def __getitem__(self, peer_id: str) -> Contact:
+        return self._contacts[peer_id]
+
+    def get(self, peer_id: str) -> Contact | None:
+        return self._contacts.get(peer_id)
+
+    def know(self, peer_id: str, copies: Iterable[Copy] = ()) -> Contact:
+        """The contact of this id, made if there is none; `copies` are what still has to be delivered to it."""
+        contact = self._contacts.get(peer_id)
+        if contact is None:
+            contact = self._contacts[peer_id] = Contact(
+                peer_id,
+                Outbox(self._seqs.get(peer_id, 0), copies),
+                Inbox(self._marks.get(peer_id)),
+                bucket=Bucket(self._burst, self._rate, self._reactor.now),
+                # Twice of what a sender allows itself: what was paced when it was sent may come at once.
+                flood=Bucket(2 * self._burst, self._rate, self._reactor.now),
+                # What an outbox holds, and once more: who reconnects all the time resumes no more than others send.
+                resumable=Bucket(2 * MOST, self._rate, self._reactor.now),
+            )
+            contact.username = self._names.get(peer_id, "")
+        return contact
+
+    def forget_idle(self) -> None:
+        """Those with whom nothing is going on. How far both streams have come is kept."""
+        for contact in self:
+            if contact.is_idle:
+                self._seqs[contact.peer_id] = contact.outbox.last_seq
+                self._marks[contact.peer_id] = contact.inbox.safe
+                del self._contacts[contact.peer_id]

@@ -1,0 +1,116 @@
+"""Our stream to one other peer: numbered copies that are kept until the other side has them.
+
+`seq` only grows, and survives a restart. On each new link sending begins at the first copy that is not acknowledged;
+what the other side has already it drops by the number. A number that never comes is a message that was given up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
+from typing import Final
+
+from peer.store import Copy
+
+MOST: Final = 100
+KEEP_SECONDS: Final = 24 * 3600.0
+LARGEST_JUMP: Final = 1_000_000
+
+
+class Outbox:
+    __slots__ = ("_copies", "_reserved", "_waiting", "last_seq")
+
+    def __init__(self, last_seq: int = 0, copies: Iterable[Copy] = ()) -> None:
+        self._copies: dict[int, Copy] = {copy.seq: copy for copy in copies}  # in the order of their numbers
+        self._waiting = deque(self._copies)  # the numbers that were not sent on the present link
+        self._reserved = 0
+        self.last_seq = max([last_seq, *self._copies])
+
+    def __len__(self) -> int:
+        return len(self._copies)
+
+    def __iter__(self) -> Iterator[Copy]:
+        return iter(self._copies.values())
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._copies and not self._reserved
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._copies) + self._reserved >= MOST
+
+    def reserve(self) -> int:
+        """A number for a new copy, which is not sent before it is safe (`add`)."""
+        self._reserved += 1
+        self.last_seq += 1
+        return self.last_seq
+
+    def add(self, copy: Copy) -> None:
+        """It is safe now. Copies come in the order in which their numbers were reserved."""
+        self._reserved -= 1
+        self._copies[copy.seq] = copy
+        self._waiting.append(copy.seq)
+
+    def drop_reserved(self) -> None:
+        """It could not be made safe: its number is never sent."""
+        self._reserved -= 1
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    def rewind(self) -> None:
+        """There is another link: begin again at the first copy that was not acknowledged."""
+        self._waiting = deque(self._copies)
+
+    def peek(self) -> Copy | None:
+        """The next copy to send; `sent` goes on to the one behind it."""
+        return self._copies[self._waiting[0]] if self._waiting else None
+
+    def is_waiting(self, copy: Copy) -> bool:
+        """Whether it was not sent on the present link."""
+        return bool(self._waiting) and copy.seq >= self._waiting[0]
+
+    def sent(self) -> None:
+        self._waiting.popleft()
+
+    @property
+    def in_flight(self) -> int:
+        """Sent on this link, and not acknowledged."""
+        return len(self._copies) - len(self._waiting)
+
+    # -- settling ----------------------------------------------------------------------------------------------------
+
+    def acknowledge(self, upto: int) -> list[Copy]:
+        """The copies that the other side has now. If it has numbers that we do not know, our directory was put back to
+        an older state, and they must not be used again; unless it makes them up, to drive us out of the numbers that
+        there are.
+        """
+        if upto <= self.last_seq + LARGEST_JUMP:
+            self.last_seq = max(self.last_seq, upto)
+        return self._settle(list(takewhile(lambda seq: seq <= upto, self._copies)))
+
+    def refuse(self, seq: int) -> list[Copy]:
+        """The other side did not take this one; [] if it is settled already."""
+        return self._settle([seq] if seq in self._copies else [])
+
+    def expire(self, unix_time: float) -> list[Copy]:
+        """Those that have waited too long; a clock that was set back makes them wait longer."""
+        return self._settle([seq for seq, copy in self._copies.items() if unix_time - copy.made_at > KEEP_SECONDS])
+
+    def give_up(self) -> list[Copy]:
+        """All of them."""
+        return self._settle(list(self._copies))
+
+    def _settle(self, seqs: list[int]) -> list[Copy]:
+        settled = [self._copies.pop(seq) for seq in seqs]
+        if seqs and self._waiting and self._waiting[0] <= seqs[-1]:  # some had not been sent on this link
+            self._waiting = deque(seq for seq in self._waiting if seq in self._copies)
+        return settled
+
+
+def by_recipient(copies: Sequence[Copy]) -> dict[str, list[Copy]]:
+    found: dict[str, list[Copy]] = {}
+    for copy in copies:
+        found.setdefault(copy.recipient, []).append(copy)
+    return found

@@ -1,0 +1,203 @@
+"""The peer as a program: everything it is made of, put together on one reactor, and taken apart in order.
+
+    terminal -> Commands -> Chat -> Node -> links
+                              |       |
+                           Trackers  Store
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from peer.answers import Listed
+from peer.chat import Chat
+from peer.commands import Commands
+from peer.console import Console
+from peer.history import History
+from peer.identity import Identity
+from peer.lines import Lines
+from peer.link import Link
+from peer.node import Node, Settings
+from peer.output import Output
+from peer.store import MemoryStore, Store
+from peer.tracker import Facts
+from peer.trackers import Callbacks, Trackers
+from reactor.core.address import Address
+from reactor.core.dial import dial
+from reactor.core.lan import lan_address
+from reactor.core.listener import Listener, bind
+from reactor.core.loop import Reactor
+from reactor.core.offload import Pool
+from reactor.core.transport import Transport
+from reactor.http.client import Client
+
+BACKLOG = 128
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    port: int
+    listen: str = "0.0.0.0"
+    trackers: tuple[Address, ...] = (Address("127.0.0.1", 8000),)
+    name: str = ""
+    peer_id: str = ""
+    advertise: str = ""
+    data: Path | None = None
+    history: bool = True
+    user: str = ""
+    password: str = ""
+    daemon: bool = False
+    settings: Settings = field(default_factory=Settings)
+
+
+class Program:
+    """`start` may raise StartError; after it, `close` gives everything back."""
+
+    def __init__(self, reactor: Reactor, options: Options, output: Output, *, directory: Path | None) -> None:
+        self.reactor = reactor
+        self.options = options
+        self.output = output
+        self._chance = random.SystemRandom()
+        self._names = Pool(reactor, "names", threads=2, queue=256, droppable=True)
+        self.identity = (
+            Identity.open(directory, options.peer_id)
+            if directory is not None
+            else Identity.ephemeral(self._chance, options.peer_id)
+        )
+        self.store = self._open_store(directory)
+        self._listener = self._listen()
+        self.lines = Lines(output)
+        self.node = self._make_node()
+        self.lines.node = self.node
+        self.trackers = self._make_trackers()
+        self.chat = Chat(self.node, self.trackers)
+        self.commands = Commands(self.chat, self.lines, self.store, output, self.quit)
+        self.console: Console | None = None
+        self._ending = False
+
+    def _open_store(self, directory: Path | None) -> Store:
+        if self.options.history and directory is not None:
+            return History(self.reactor, directory)
+        return MemoryStore(self.reactor, self._chance.randbytes(8).hex())
+
+    def _listen(self) -> Listener:
+        sock = bind(Address(self.options.listen, self.options.port))
+        return Listener(self.reactor, sock, self._accepted, has_room=lambda: self.node.has_room())
+
+    def _make_node(self) -> Node:
+        options, identity = self.options, self.identity
+        return Node(
+            self.reactor, identity.peer_id, options.name or identity.peer_id, self.store, self._dial, self.lines,
+            settings=options.settings, unix_time=time.time, timestamp=timestamp, chance=self._chance,
+            listen_port=self._listener.address.port,
+        )  # fmt: skip
+
+    def _make_trackers(self) -> Trackers:
+        client = Client(self.reactor, self._names, per_origin=4)
+        callbacks = Callbacks(self.output.line, self._listed, self._removed, lambda keys: self.node.keys(keys))
+        return Trackers(
+            self.reactor, client, self.options.trackers, self._facts, callbacks, random=self._chance,
+            leases=self.identity.leases, lan_address=lan_address, user=self.options.user,
+            password=self.options.password,
+        )  # fmt: skip
+
+    def _facts(self) -> Facts:
+        node, options = self.node, self.options
+        ip = options.advertise or options.listen
+        return Facts(node.peer_id, node.username, node.listen_port, ip, tuple(node.channels))
+
+    def _listed(self, peers: list[Listed]) -> None:
+        self.chat.learn(peers)
+
+    def _removed(self, channel: str, why: str) -> None:
+        self.output.line(f"[Peer] Out of channel {channel}: {why}")
+        self.node.leave(channel)
+
+    # -- connections -------------------------------------------------------------------------------------------------
+
+    async def _dial(self, address: Address, factory: Callable[[], Link]) -> Link:
+        return await dial(self.reactor, self._names, address, factory, seconds=self.options.settings.link.handshake)
+
+    def _accepted(self, sock: Any, address: tuple[str, int]) -> None:
+        self.lines.accepted(address[:2])
+        Transport(self.reactor, sock, address[:2], self.node.accept())
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def start(self, stdin: int | None) -> None:
+        """Listen, register, and read commands from a descriptor, if there is one."""
+        self._listener.start(BACKLOG)
+        self._banner()
+        self.trackers.start()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.reactor.on_signal(number, self.quit)
+        self.console = Console(
+            self.reactor, stdin, self._command, self._input_ended,
+            on_too_long=lambda: self.output.line("[Peer] That line is too long: it was left out"),
+        )  # fmt: skip
+        self.console.start()
+
+    def _banner(self) -> None:
+        line, address = self.output.line, self._listener.address
+        line(f"[Peer] {self.node.peer_id} ({self.node.username}) listens for peers on {address}")
+        names = ", ".join(self.trackers.names)
+        line(f"[Peer] Tracker: {names or 'none'}")
+        line("[Peer] Messages go unencrypted, and ids are claims: for networks you trust. `help` lists the commands")
+
+    def _command(self, text: str) -> None:
+        """One after the other: a script's next command waits for the one before."""
+        assert self.console is not None
+        self.console.pause()
+        task = self.reactor.spawn(self.commands.run(text))
+        task.on_done(self._command_done)
+
+    def _command_done(self, task: Any) -> None:
+        if task.error is not None:
+            self.reactor.unhandled(task.error, "in a command")
+        if self.console is not None and not self._ending:
+            self.console.resume()
+
+    def _input_ended(self) -> None:
+        if not self.options.daemon:
+            self.reactor.spawn(self._flush_and_quit())
+
+    async def _flush_and_quit(self) -> None:
+        await self.chat.flush()
+        self.quit()
+
+    def quit(self) -> None:
+        """End, from a command, a signal or the end of the input; a second time changes nothing."""
+        if not self._ending:
+            self._ending = True
+            self.reactor.spawn(self._quit())
+
+    async def _quit(self) -> None:
+        if self.console is not None:
+            self.console.close()
+        self._listener.close()
+        told = await self.chat.close()
+        if self.trackers.names:
+            words = "The tracker was told that we leave" if told else "The tracker could not be told that we leave"
+            self.output.line(f"[Peer] {words}")
+        self.output.line("[Peer] Left. Goodbye!")
+        self.reactor.stop()
+
+    def close(self) -> None:
+        """Everything that was said to be safe is, when this returns."""
+        self.store.close()
+        self._names.close(timeout=0.5)
+        self.identity.close()
+
+
+def timestamp() -> str:
+    """ISO 8601, UTC, with milliseconds."""
+    now = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"

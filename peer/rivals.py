@@ -1,0 +1,63 @@
+"""Two links to one peer: which of them stays.
+
+Both ends must come to the same answer without a word, and an answer that depends on who is quicker leaves both links or
+none. So one end decides, the one with the larger id, and the other goes along: it sends on the newest until it is told,
+and helps itself only when nothing was decided for a while.
+
+* Both fresh and dialled by both ends: a race. The decider keeps the one it dialled itself.
+* Both fresh and dialled by the same end: that end has given the older one up. The newer stays.
+* The older is in use: it is asked whether it lives. If it answers it stays, or anybody who claims the name could take
+  the place of somebody who is there; if not, the other end has lost it (a crash, another network) and the newer takes
+  over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from peer.link import Link
+from reactor.core.loop import Reactor
+
+# How long an older link may take to show that it lives, and how long the other end waits for a decision.
+ANSWER = 3.0
+DECISION = 10.0
+
+
+class Rivals:
+    """Settles it for one newcomer among the open links to a peer; `use(link)` says which one to send on meanwhile."""
+
+    def __init__(self, reactor: Reactor, own_id: str, use: Callable[[Link], object]) -> None:
+        self._reactor = reactor
+        self._own_id = own_id
+        self._use = use
+
+    def settle(self, newcomer: Link, others: list[Link]) -> None:
+        """`others` are open, the oldest first. All but one of the links are closed, now or in a while."""
+        if self._own_id < newcomer.peer_id:
+            self._use(newcomer)
+            self._reactor.call_later(DECISION, self._help_ourselves, newcomer, others)
+            return
+        old = others[-1]
+        if old.is_used:
+            old.probe(ANSWER, lambda alive: self._probed(alive, old, newcomer))
+        elif old.role is newcomer.role or newcomer.handshake is not None:
+            self._replace(old, newcomer)
+        else:
+            newcomer.close("duplicate")
+
+    def _probed(self, alive: bool, old: Link, newcomer: Link) -> None:
+        if not newcomer.is_open:
+            return
+        if alive and old.is_open:
+            newcomer.close("duplicate" if old.hello.instance == newcomer.hello.instance else "in_use")
+        else:
+            self._replace(old, newcomer)
+
+    def _replace(self, old: Link, newcomer: Link) -> None:
+        self._use(newcomer)
+        old.close("duplicate")
+
+    def _help_ourselves(self, newcomer: Link, others: list[Link]) -> None:
+        if newcomer.is_open:
+            for old in others:
+                old.close("duplicate")
