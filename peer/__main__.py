@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import importlib.util
 import io
 import os
 import sys
@@ -46,16 +47,48 @@ def run(given: argparse.Namespace, reactor: Reactor, log: Log) -> int:
     options = Options(
         given.port, given.listen, tuple(given.tracker or [DEFAULT_TRACKER]) if not given.no_tracker else (),
         given.name or "", given.id or "", given.advertise, directory, not given.no_history, given.user,
-        _password(given), given.daemon,
+        _password(given), given.daemon, given.http,
         Settings(burst=given.burst, rate=given.rate, max_links=given.max_links),
     )  # fmt: skip
+    if _takes_the_screen(given):
+        from peer import tui  # which needs urwid
+
+        tui.run(reactor, options, log, directory=directory)
+        return 0
     program = Program(reactor, options, PlainOutput(log), directory=directory)
     try:
-        program.start(sys.stdin.fileno() if sys.stdin is not None else None)
+        program.start()
+        program.read(sys.stdin.fileno() if sys.stdin is not None else None)
         reactor.run()
     finally:
         program.close()
     return 0
+
+
+def _takes_the_screen(given: argparse.Namespace) -> bool:
+    """StartError if it is asked for and cannot be had."""
+    if given.plain or (given.daemon and not given.tui):
+        return False
+    obstacle = _obstacle()
+    if obstacle and given.tui:
+        raise StartError(f"--tui: {obstacle}")
+    return not obstacle
+
+
+def _obstacle() -> str:
+    """What is in the way of a full screen; "" if nothing is."""
+    streams = (sys.stdin, sys.stdout)
+    if not all(stream is not None and stream.isatty() for stream in streams):
+        return "standard input and output are no terminal"
+    if os.environ.get("TERM", "dumb") == "dumb":
+        return "the terminal cannot move its cursor ($TERM says so)"
+    if sys.stdout.encoding.lower() != "utf-8":
+        return f"the terminal takes {sys.stdout.encoding} and not UTF-8: set LANG, as in LANG=C.UTF-8"
+    if os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp():
+        return "it would have to be started in the foreground"
+    if importlib.util.find_spec("urwid") is None:
+        return "urwid is not there: pip install urwid"
+    return ""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -74,7 +107,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--user", default="", help="log in to the tracker with this name")
     add("--password-file", type=Path, metavar="FILE",
         help="its password; else $PEER_PASSWORD, else you are asked")  # fmt: skip
-    add("--daemon", action="store_true", help="go on when the input has ended")
+    add("--http", type=_here, metavar="IP:PORT",
+        help="serve programs of this machine at this loopback address, such as 127.0.0.1:9301")  # fmt: skip
+    look = parser.add_mutually_exclusive_group()
+    look.add_argument("--tui", action="store_true", help="take the whole screen (default in a terminal)")
+    look.add_argument("--plain", action="store_true", help="lines in and lines out, without a screen")
+    add("--daemon", action="store_true", help="go on when the input has ended; without a screen, but for --tui")
     add("--burst", type=int, default=Settings.burst,
         help="messages that one peer may send at once (default %(default)s)")  # fmt: skip
     add("--rate", type=float, default=Settings.rate, help="and then a second (default %(default)s); 0: no limit")
@@ -107,6 +145,13 @@ def _port(text: str) -> int:
 def _tracker(text: str) -> Address:
     try:
         return parse_address(text, 8000)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _here(text: str) -> Address:
+    try:
+        return parse_address(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

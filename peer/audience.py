@@ -11,7 +11,7 @@ from peer.store import Entry
 
 
 class Audience(Protocol):
-    """Who is told what happens. Nothing here may raise. Who inherits from it is deaf to what it does not define."""
+    """Who is told what happens. Nothing here may raise."""
 
     def accepted(self, address: tuple[str, int]) -> None:
         """Somebody has connected; who, is not known yet."""
@@ -35,7 +35,19 @@ class Audience(Protocol):
         """Something is wrong on our side, in words."""
 
 
-class Fan(Audience):
+class Deaf:
+    """For audiences of a few things only, to inherit from: hears nothing."""
+
+    def accepted(self, address: tuple[str, int]) -> None: ...
+    def connected(self, contact: Contact, link: Link) -> None: ...
+    def disconnected(self, contact: Contact, why: str) -> None: ...
+    def away(self, contact: Contact) -> None: ...
+    def message(self, entry: Entry) -> None: ...
+    def progress(self, letter: Letter, peer_id: str) -> None: ...
+    def trouble(self, text: str) -> None: ...
+
+
+class Fan:
     """Several audiences as one: each is told, in their order."""
 
     def __init__(self, *audiences: Audience) -> None:

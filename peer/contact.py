@@ -17,8 +17,8 @@ class Contact:
     """`link` is the one we send on, out of `links`, which are those that are open, the oldest first."""
 
     __slots__ = ("_listed", "acknowledged", "bucket", "declared", "flaps", "flood", "inbox", "is_muted", "link",
-                 "links", "listed_at", "outbox", "peer_id", "pinned_at", "refusals", "resumable", "resumed_upto", "seen_at",
-                 "told", "untaken", "username", "wakes", "was_linked")  # fmt: skip
+                 "links", "listed_at", "outbox", "peer_id", "pinned_at", "refusals", "resumable",
+                 "seen_at", "told", "untaken", "username", "wakes", "was_linked")  # fmt: skip
 
     def __init__(
         self, peer_id: str, outbox: Outbox, inbox: Inbox, *, bucket: Bucket, flood: Bucket, resumable: Bucket
@@ -41,7 +41,6 @@ class Contact:
         self.resumable = resumable  # and what of it may be left from before
         self.flaps = 0  # links that were lost as soon as they were there, one after the other
         self.refusals = 0  # for flooding, one after the other
-        self.resumed_upto = 0  # copies up to this number are from before the present link
         self.untaken: deque[tuple[int, Copy]] = deque()  # sent, and where the bytes of the link end for each
         self.told: tuple[Link | None, int] = (None, 0)  # what was acknowledged, on which link
         self.acknowledged = True  # nothing is waiting to be acknowledged
@@ -50,9 +49,13 @@ class Contact:
     # -- where and what ----------------------------------------------------------------------------------------------
 
     def list(self, address: Address | None, channels: Iterable[str]) -> None:
-        """What a tracker says; None and nothing if it does not list it any more."""
+        """What a tracker says; None and nothing if it does not list it any more. Then what it declared on links that
+        are gone is out of date too, or it would be dialled for ever.
+        """
         self.listed_at = address
         self._listed = frozenset(channels)
+        if address is None and not self.links:
+            self.declared = frozenset()
 
     @property
     def address(self) -> Address | None:

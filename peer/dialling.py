@@ -69,7 +69,7 @@ class Dialling:
         known = self._attempts.get(contact.peer_id)
         if known is not None and known.address == address and (known.task is not None or not known.outcome.done):
             return known.outcome
-        failures = 0 if known is None or known.address != address else known.failures
+        failures = int(delay > 0) if known is None or known.address != address else known.failures
         self.stop(contact)
         outcome: Future[Link] = self._reactor.future()
         if address is None:

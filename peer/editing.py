@@ -34,7 +34,7 @@ class Recall:
         if self._at is None:
             self._at, self._draft = len(self._lines), typed
         if self._at == 0:
-            return self._draft if not self._lines else typed
+            return typed
         self._at -= 1
         return self._lines[self._at]
 

@@ -41,8 +41,6 @@ from reactor.errors import DialError
 LINGER = 2.0
 # One turn of the loop takes so many messages of one link.
 MESSAGES_A_TURN = 64
-# An outbox holds no more, so no more can be left from before.
-MOST_RESUMED = 100
 
 _NO_PAGE = b"This is the port of a chat peer; it has no pages.\n"
 _NO_HTTP = (
@@ -91,10 +89,10 @@ class Owner(Protocol):
 class Link:
     """A protocol in the sense of `core.transport`."""
 
-    __slots__ = ("__weakref__", "_deadline", "_heard", "_is_known", "_limits", "_owner", "_ping_at", "_pings",
-                 "_probes", "_rate", "_reactor", "_taken", "_transport", "_written", "address", "answer", "claims", "handshake",
-                 "is_away", "is_used", "opened_at", "protocol", "ready", "resumed", "round_trip", "talked_at",
-                 "why")  # fmt: skip
+    __slots__ = ("__weakref__", "_deadline", "_heard", "_is_held", "_is_known", "_limits", "_owner", "_ping_at",
+                 "_pings", "_probes", "_rate", "_reactor", "_taken", "_transport", "_written", "address", "answer",
+                 "claims", "handshake", "is_away", "is_used", "offered", "opened_at", "protocol", "ready",
+                 "resumed", "round_trip", "talked_at", "why")  # fmt: skip
 
     def __init__(self, reactor: Reactor, owner: Owner, limits: Limits, handshake: Handshake | None = None) -> None:
         """With a `handshake`, which it sends first, it is the dialler's."""
@@ -109,6 +107,7 @@ class Link:
         self.is_used = False  # something but greetings and resumed messages has come
         self.is_away = False
         self.claims: Sequence[Membership] = ()  # the channels that the other side says it is in
+        self.offered = 0  # our copies up to this number were announced as left from before
         self.resumed = 0  # so many of the next texts were announced as resumed
         self.round_trip: float | None = None  # seconds
         self._reactor = reactor
@@ -119,6 +118,7 @@ class Link:
         self._rate = reactor.deadline(self._check_rate)
         self._heard = reactor.now
         self._is_known = handshake is not None
+        self._is_held = False
         self._written = self._taken = 0
         self._pings, self._ping_at = 0, 0.0
         self._probes: list[tuple[Timer, Callable[[bool], object]]] = []
@@ -259,10 +259,23 @@ class Link:
             self.abort("it speaks TLS")
         return self._transport.is_closing
 
+    def hold(self) -> None:
+        """Listen to nothing more until `release`."""
+        self._is_held = True
+        self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Go on; nothing if it was not held."""
+        if self._is_held:
+            self._is_held = False
+            self._reactor.call_soon(self._take_some)
+
     def _take_some(self) -> None:
         """Some of the messages that are there; others want their turn too."""
         try:
             for _ in range(MESSAGES_A_TURN):
+                if self._is_held:
+                    return
                 message = self.protocol.next_message()
                 if message is None:
                     self._transport.resume_reading()

@@ -104,9 +104,8 @@ class Mail:
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
-    def use(self, contact: Contact, link: Link) -> None:
-        """Send on this link from now on, beginning with what was not acknowledged on any."""
-        contact.resumed_upto = contact.outbox.last_seq
+    def use(self, contact: Contact) -> None:
+        """Its link is another one: begin again with what was not acknowledged on any."""
         contact.outbox.rewind()
         contact.untaken.clear()
         self.pump(contact)
@@ -126,7 +125,7 @@ class Mail:
         while link is not None and link.has_room and (copy := outbox.peek()) is not None:
             if not self._may_have(contact, copy):
                 return  # until it proves that it is a member, or `expire` has had enough
-            if copy.seq > contact.resumed_upto and not self._may_send(contact, link):
+            if copy.seq > link.offered and not self._may_send(contact, link):
                 return
             outbox.sent()
             end = link.send_frame(self._frame(copy, link))
@@ -176,11 +175,11 @@ class Mail:
     def _taken(self, contact: Contact, copy: Copy) -> None:
         """The system has the last byte of it."""
         letter = self.letters.get(copy.entry.id)
+        if contact.link is not None and contact.link.is_original:  # that is the last we hear of it
+            self._save_settled(contact, contact.outbox.refuse(copy.seq))
         if letter is not None and letter.states.get(contact.peer_id) is QUEUED:
             letter.states[contact.peer_id] = SENT
             self._audience.progress(letter, contact.peer_id)
-        if contact.link is not None and contact.link.is_original:  # that is the last we hear of it
-            self._save_settled(contact, contact.outbox.refuse(copy.seq))
 
     # -- settling ----------------------------------------------------------------------------------------------------
 

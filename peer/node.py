@@ -254,9 +254,10 @@ class Node:
         return len(self.links) < self.settings.max_links
 
     def _link_to(self, contact: Contact) -> Link:
-        have, backlog = contact.inbox.have, len(contact.outbox)
+        have, backlog = contact.inbox.have, contact.outbox.backlog
         handshake = Handshake(**self._hello(), to=contact.peer_id, have=have, backlog=backlog)
         link = Link(self.reactor, self, self.settings.link, handshake)
+        link.offered = contact.outbox.last_seq
         self.links.add(link)
         return link
 
@@ -270,14 +271,12 @@ class Node:
     def greet(self, link: Link, hello: Hello) -> HandshakeAck | None:
         self._check_welcome(link, hello)
         contact = self.contacts.know(hello.who)
-        if not link.is_original:
-            contact.inbox.begin(hello.epoch)
-            self._they_have(contact, hello)
         if link.role is DIALLER:
             return None
+        link.offered = contact.outbox.last_seq
         if link.is_original:
             return HandshakeAck(peer_id=self.peer_id, username=self.username, timestamp=self.author.timestamp())
-        return HandshakeAck(**self._hello(), have=contact.inbox.have, backlog=len(contact.outbox))
+        return HandshakeAck(**self._hello(), have=contact.inbox.have, backlog=contact.outbox.backlog)
 
     def _check_welcome(self, link: Link, hello: Hello) -> None:
         if self._closing is not None:
@@ -306,11 +305,7 @@ class Node:
     # -- coming and going --------------------------------------------------------------------------------------------
 
     def opened(self, link: Link) -> None:
-        hello = link.hello
         contact = self.contacts.know(link.peer_id)
-        contact.username = hello.username or contact.username
-        port = link.address[1] if link.role is DIALLER else hello.listen_port
-        contact.seen_at = Address(link.address[0], port) if port else contact.seen_at
         is_first = not contact.links
         others = [other for other in contact.links if other.is_open]
         contact.links.append(link)
@@ -325,10 +320,18 @@ class Node:
             self._use(link)
 
     def _use(self, link: Link) -> None:
-        contact = self.contacts[link.peer_id]
+        """Send on this one, and believe its greeting. Not before: it may be of somebody who only takes the name."""
+        contact, hello = self.contacts[link.peer_id], link.hello
+        if not link.is_original:
+            contact.inbox.begin(hello.epoch)
+            self._they_have(contact, hello)
+        contact.username = hello.username or contact.username
+        port = link.address[1] if link.role is DIALLER else hello.listen_port
+        contact.seen_at = Address(link.address[0], port) if port else contact.seen_at
         contact.link = link
-        self._believe(contact)
-        self.mail.use(contact, link)
+        contact.declared = self.channels.believed(link)
+        self.mail.use(contact)
+        self._reader.tell_again(contact)
 
     def _believe(self, contact: Contact) -> None:
         """Judge anew what the other side says it is in."""

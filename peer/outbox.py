@@ -34,12 +34,17 @@ class Outbox:
         return iter(self._copies.values())
 
     @property
+    def backlog(self) -> int:
+        """How many there are, with those that are not safe yet."""
+        return len(self._copies) + self._reserved
+
+    @property
     def is_empty(self) -> bool:
-        return not self._copies and not self._reserved
+        return not self.backlog
 
     @property
     def is_full(self) -> bool:
-        return len(self._copies) + self._reserved >= MOST
+        return self.backlog >= MOST
 
     def reserve(self) -> int:
         """A number for a new copy, which is not sent before it is safe (`add`)."""

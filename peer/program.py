@@ -1,21 +1,23 @@
 """The peer as a program: everything it is made of, put together on one reactor, and taken apart in order.
 
     terminal -> Commands -> Chat -> Node -> links
-                              |       |
+                    Web  ->   |       |
                            Trackers  Store
 """
 
 from __future__ import annotations
 
 import random
+import secrets
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from peer.answers import Listed
+from peer.audience import Audience, Fan
 from peer.chat import Chat
 from peer.commands import Commands
 from peer.console import Console
@@ -25,9 +27,11 @@ from peer.lines import Lines
 from peer.link import Link
 from peer.node import Node, Settings
 from peer.output import Output
+from peer.receipts import Receipts
 from peer.store import MemoryStore, Store
 from peer.tracker import Facts
 from peer.trackers import Callbacks, Trackers
+from peer.web import Web, bind_loopback
 from reactor.core.address import Address
 from reactor.core.dial import dial
 from reactor.core.lan import lan_address
@@ -55,13 +59,24 @@ class Options:
     user: str = ""
     password: str = ""
     daemon: bool = False
+    http: Address | None = None  # our own interface, for this machine
     settings: Settings = field(default_factory=Settings)
+
+
+class Front(Protocol):
+    """Where commands come from."""
+
+    def close(self) -> None:
+        """Take no more, and give back what it has of the terminal."""
 
 
 class Program:
     """`start` may raise StartError; after it, `close` gives everything back."""
 
-    def __init__(self, reactor: Reactor, options: Options, output: Output, *, directory: Path | None) -> None:
+    def __init__(
+        self, reactor: Reactor, options: Options, output: Output, *, directory: Path | None, lines: Lines | None = None
+    ) -> None:
+        """`lines` is told what happens, if that is more than lines for `output`."""
         self.reactor = reactor
         self.options = options
         self.output = output
@@ -74,13 +89,16 @@ class Program:
         )
         self.store = self._open_store(directory)
         self._listener = self._listen()
-        self.lines = Lines(output)
+        self.lines = lines or Lines(output)
+        self._receipts = Receipts(reactor)
         self.node = self._make_node()
         self.lines.node = self.node
         self.trackers = self._make_trackers()
         self.chat = Chat(self.node, self.trackers)
         self.commands = Commands(self.chat, self.lines, self.store, output, self.quit)
         self.console: Console | None = None
+        self.front: Front | None = None
+        self.web: Web | None = None
         self._ending = False
 
     def _open_store(self, directory: Path | None) -> Store:
@@ -94,9 +112,10 @@ class Program:
 
     def _make_node(self) -> Node:
         options, identity = self.options, self.identity
+        audience: Audience = self.lines if options.http is None else Fan(self.lines, self._receipts)
         return Node(
-            self.reactor, identity.peer_id, options.name or identity.peer_id, self.store, self._dial, self.lines,
-            settings=options.settings, unix_time=time.time, timestamp=timestamp, chance=self._chance,
+            self.reactor, identity.peer_id, options.name or identity.peer_id, self.store, self._dial,
+            audience, settings=options.settings, unix_time=time.time, timestamp=timestamp, chance=self._chance,
             listen_port=self._listener.address.port,
         )  # fmt: skip
 
@@ -132,15 +151,20 @@ class Program:
 
     # -- running -----------------------------------------------------------------------------------------------------
 
-    def start(self, stdin: int | None) -> None:
-        """Listen, register, and read commands from a descriptor, if there is one."""
+    def start(self) -> None:
+        """Listen and register. Who gives commands is the `front`, which is closed first when we end."""
+        if self.options.http is not None:
+            self.web = self._serve(self.options.http)
         self._listener.start(BACKLOG)
         self._banner()
         self.trackers.start()
         for number in (signal.SIGINT, signal.SIGTERM):
             self.reactor.on_signal(number, self.quit)
-        self.console = Console(
-            self.reactor, stdin, self._command, self._input_ended,
+
+    def read(self, stdin: int | None) -> None:
+        """Take commands from a descriptor, if there is one."""
+        self.front = self.console = Console(
+            self.reactor, stdin, self._command, self.input_ended,
             on_too_long=lambda: self.output.line("[Peer] That line is too long: it was left out"),
         )  # fmt: skip
         self.console.start()
@@ -151,6 +175,16 @@ class Program:
         names = ", ".join(self.trackers.names)
         line(f"[Peer] Tracker: {names or 'none'}")
         line("[Peer] Messages go unencrypted, and ids are claims: for networks you trust. `help` lists the commands")
+        if self.web is not None:
+            line(f"[Peer] HTTP interface: {self.web.url}")
+
+    def _serve(self, address: Address) -> Web:
+        sock, address = bind_loopback(address)
+        token = secrets.token_hex(16)  # only here, and on the terminal
+        web = Web(self.reactor, self.chat, self.store, self._receipts, address=address, token=token)
+        web.server.on_trouble = lambda text: self.output.line(f"[Peer] {text}")
+        web.server.listen(address, sock)
+        return web
 
     def _command(self, text: str) -> None:
         """One after the other: a script's next command waits for the one before."""
@@ -165,7 +199,8 @@ class Program:
         if self.console is not None and not self._ending:
             self.console.resume()
 
-    def _input_ended(self) -> None:
+    def input_ended(self) -> None:
+        """Nobody gives commands any more: flush and quit, unless we are to go on."""
         if not self.options.daemon:
             self.reactor.spawn(self._flush_and_quit())
 
@@ -180,9 +215,11 @@ class Program:
             self.reactor.spawn(self._quit())
 
     async def _quit(self) -> None:
-        if self.console is not None:
-            self.console.close()
+        if self.front is not None:
+            self.front.close()
         self._listener.close()
+        if self.web is not None:
+            await self.web.close()
         told = await self.chat.close()
         if self.trackers.names:
             words = "The tracker was told that we leave" if told else "The tracker could not be told that we leave"

@@ -47,36 +47,42 @@ class Reader:
     def take(self, contact: Contact, link: Link, text: Text, resumed: bool) -> None:
         """A message has come on a link. FrameError for one that is none."""
         if link.is_original:
-            self._take_original(contact, text)
+            self._take_original(contact, link, text)
             return
         n = _number_of(text.id, f"{link.peer_id}:{link.hello.epoch}:")
         if not text.seq or not n:
             raise FrameError("bad_frame", "a message needs a seq from 1, and an id of peer_id:epoch:n")
+        if link.hello.epoch != contact.inbox.safe.epoch:
+            return  # of a stream that has been replaced by another
         if not contact.inbox.is_new(text.seq):
             contact.told = (None, 0)  # the other side does not know that we have it
             self._acknowledge_soon(contact)
             return
-        code = self._judge(contact, text, resumed)
+        code = self._judge(contact, link, text, resumed)
         self._check_flooding(contact, code)
         mark = contact.inbox.take(text.seq, code)
         entry = None if code else self._entry(contact, text, text.id, n)
         saving = self._store.save(Received(link.peer_id, mark, entry))
         saving.on_done(lambda _: self._stored(contact, link, mark, entry, saving))
 
-    def _judge(self, contact: Contact, text: Text, resumed: bool) -> str:
+    def _judge(self, contact: Contact, link: Link, text: Text, resumed: bool) -> str:
         """Why a message is not taken; "" if it is."""
         if contact.is_muted:
             return "muted"
         if len(text.message) > MAX_TEXT:
             return "too_long"
-        if isinstance(text, Chat) and text.channel not in (DIRECT, "") and not self._are_members(contact, text.channel):
+        to_channel = isinstance(text, Chat) and text.channel not in (DIRECT, "")
+        if to_channel and not self._are_members(contact, link, text.channel):
             return "not_member"
         bucket = contact.resumable if resumed else contact.flood
         return "" if bucket.take(self._reactor.now) else "flood"
 
-    def _are_members(self, contact: Contact, channel: str) -> bool:
-        """Both of us. Of a closed channel only who has proved it, which an original peer never can."""
-        members = contact.declared if self._rooms.is_closed(channel) else contact.channels
+    def _are_members(self, contact: Contact, link: Link, channel: str) -> bool:
+        """Both of us, by what was said on this very link: on a newer one the proofs may not have come yet. Of a closed
+        channel only who has proved it, which an original peer never can.
+        """
+        by_word = link.is_original and not self._rooms.is_closed(channel)
+        members = contact.channels if by_word else self._rooms.believed(link)
         return channel in self._rooms and channel in members
 
     @staticmethod
@@ -101,7 +107,8 @@ class Reader:
         if error is not None:  # not shown, and not acknowledged: it has to come again
             contact.inbox.give_back()
             self._audience.trouble(str(error))
-            link.close("storage", f"its message could not be kept: {error}")
+            for one in contact.links:  # a copy may have come on another one too, and was taken for seen there
+                one.close("storage", f"its message could not be kept: {error}")
             return
         contact.inbox.saved(mark)
         if entry is not None:
@@ -109,6 +116,11 @@ class Reader:
         self._acknowledge_soon(contact)
 
     # -- telling the sender ------------------------------------------------------------------------------------------
+
+    def tell_again(self, contact: Contact) -> None:
+        """There is another link to it: what it was told on the one before may be lost with that one."""
+        if contact.inbox.safe.upto:
+            self._acknowledge_soon(contact)
 
     def _acknowledge_soon(self, contact: Contact) -> None:
         """Once for all messages of a turn."""
@@ -131,9 +143,9 @@ class Reader:
 
     # -- original peers ----------------------------------------------------------------------------------------------
 
-    def _take_original(self, contact: Contact, text: Text) -> None:
+    def _take_original(self, contact: Contact, link: Link, text: Text) -> None:
         """Without numbers nothing can be acknowledged, nor told from a repetition."""
-        if self._judge(contact, text, resumed=False):
+        if self._judge(contact, link, text, resumed=False):
             return
         id_ = f"{contact.peer_id}:{self._author.epoch}:{self._chance.randbytes(8).hex()}"
         entry = self._entry(contact, text, id_, 0)

@@ -2,13 +2,14 @@
 
 Both ends must come to the same answer without a word, and an answer that depends on who is quicker leaves both links or
 none. So one end decides, the one with the larger id, and the other goes along: it sends on the newest until it is told,
-and helps itself only when nothing was decided for a while.
+and helps itself only when nothing was decided for a while. Only if the links lead to two different programs (the peer
+was started anew, or somebody takes its name) nobody there sees both: then we decide, whoever we are.
 
 * Both fresh and dialled by both ends: a race. The decider keeps the one it dialled itself.
 * Both fresh and dialled by the same end: that end has given the older one up. The newer stays.
-* The older is in use: it is asked whether it lives. If it answers it stays, or anybody who claims the name could take
-  the place of somebody who is there; if not, the other end has lost it (a crash, another network) and the newer takes
-  over.
+* The older is in use, or leads to another program: it is asked whether it lives. If it answers it stays, or anybody who
+  claims the name could take the place of somebody who is there; if not, the other end has lost it (a crash, another
+  network) and the newer takes over. Until then nothing that another program says is listened to.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ class Rivals:
 
     def settle(self, newcomer: Link, others: list[Link]) -> None:
         """`others` are open, the oldest first. All but one of the links are closed, now or in a while."""
-        if self._own_id < newcomer.peer_id:
+        old = others[-1]
+        is_same = old.hello.instance == newcomer.hello.instance
+        if is_same and self._own_id < newcomer.peer_id:
             self._use(newcomer)
             self._reactor.call_later(DECISION, self._help_ourselves, newcomer, others)
-            return
-        old = others[-1]
-        if old.is_used:
+        elif old.is_used or not is_same:
+            if not is_same:
+                newcomer.hold()
             old.probe(ANSWER, lambda alive: self._probed(alive, old, newcomer))
         elif old.role is newcomer.role or newcomer.handshake is not None:
             self._replace(old, newcomer)
@@ -55,6 +58,7 @@ class Rivals:
 
     def _replace(self, old: Link, newcomer: Link) -> None:
         self._use(newcomer)
+        newcomer.release()
         old.close("duplicate")
 
     def _help_ourselves(self, newcomer: Link, others: list[Link]) -> None:

@@ -8,6 +8,7 @@ escaped on its way into a line, so what comes out of here may be put on a screen
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -192,8 +193,9 @@ class Windows(Lines):
         channels = [Place(Kind.CHANNEL, name) for name in self.node.channels]
         left = [place for place in self._of(Kind.CHANNEL) if place not in channels and self._is_in_use(place)]
         people = {place.name for place in self._of(Kind.PERSON)}
-        people |= {contact.peer_id for contact in self.node.contacts.values() if contact.link is not None}
-        by_name = sorted(people, key=lambda peer_id: (self.name_of(peer_id).casefold(), peer_id))
+        people |= {contact.peer_id for contact in self.node.contacts if contact.link is not None}
+        taken = self._taken()
+        by_name = sorted(people, key=lambda peer_id: (self.name_of(peer_id, taken=taken).casefold(), peer_id))
         return [
             LOG, *self._of(Kind.BROADCAST), *channels, *left, *(Place(Kind.PERSON, peer_id) for peer_id in by_name),
         ]  # fmt: skip
@@ -220,6 +222,12 @@ class Windows(Lines):
     @property
     def all_unread(self) -> int:
         return sum(window.unread for window in self._windows.values())
+
+    @property
+    def title(self) -> str:
+        """Of all this, for whoever looks at something else."""
+        unread = f"({self.all_unread}) " if self.all_unread else ""
+        return f"{unread}peer {escape(self.node.username)}"
 
     # -- which one is shown ------------------------------------------------------------------------------------------
 
@@ -262,10 +270,10 @@ class Windows(Lines):
             self.line(f"[Peer] {found.error}")
             return
         there = {line.id for line in window.lines}
-        waiting = {copy.entry.id for contact in self.node.contacts.values() for copy in contact.outbox}
         for entry in found.result():
             if entry.id not in there:
-                self._add(window, entry, "…" if entry.id in waiting else "", is_new=False)
+                letter = self.node.mail.letters.get(entry.id)  # still on its way
+                self._add(window, entry, mark(letter) if letter else "", is_new=False)
         self.on_change()
 
     # -- what happens ------------------------------------------------------------------------------------------------
@@ -279,9 +287,9 @@ class Windows(Lines):
 
     def tell(self, place: Place, text: str) -> None:
         """Say something in a window, and in the log."""
-        self.line(text)
         if place != LOG:
             self.window(place).add(self._said(text))
+        self.line(text)
 
     def _said(self, text: str) -> Line:
         now = datetime.fromtimestamp(self._unix_time())
@@ -304,17 +312,22 @@ class Windows(Lines):
 
     def posted(self, letter: Letter) -> None:
         super().posted(letter)
-        window = self.window(place_of(letter.entry))
-        self._add(window, letter.entry, mark(letter))
-        window.go_to_end()
+        self._show(letter)
+        self.window(place_of(letter.entry)).go_to_end()
         self.on_change()
 
     def progress(self, letter: Letter, peer_id: str) -> None:
         super().progress(letter, peer_id)
-        line = self._own.get(letter.entry.id)
-        if line is not None:
-            line.mark = escape(mark(letter))
+        self._show(letter)
         self.on_change()
+
+    def _show(self, letter: Letter) -> None:
+        """What was not typed here (another program sent it, or the run before this one) is shown too."""
+        line = self._own.get(letter.entry.id)
+        if line is None:
+            self._add(self.window(place_of(letter.entry)), letter.entry, mark(letter))
+        else:
+            line.mark = escape(mark(letter))
 
     def _add(self, window: Window, entry: Entry, mark: str = "", *, is_new: bool = True) -> None:
         is_own = entry.author == self.node.peer_id
@@ -328,24 +341,29 @@ class Windows(Lines):
 
     # -- who ---------------------------------------------------------------------------------------------------------
 
-    def name_of(self, peer_id: str, known_as: str = "") -> str:
-        """Safe to be shown; with the beginning of the id, if somebody else has the same name."""
-        node = self.node
-        contact = node.contacts.get(peer_id)
+    def name_of(self, peer_id: str, known_as: str = "", taken: Counter[str] | None = None) -> str:
+        """Safe to be shown; with the beginning of the id, if somebody else has the same name. `taken` saves counting
+        the names again.
+        """
+        node, contact = self.node, self.node.contacts.get(peer_id)
         name = node.username if peer_id == node.peer_id else (contact and contact.username) or known_as or peer_id
-        others = {contact.username.casefold() for contact in node.contacts.values() if contact.peer_id != peer_id}
-        if peer_id != node.peer_id:
-            others.add(node.username.casefold())
-        is_shared = name != peer_id and name.casefold() in others
+        is_counted = contact is not None or peer_id == node.peer_id
+        taken = self._taken() if taken is None else taken
+        is_shared = name != peer_id and taken[name.casefold()] > is_counted
         return escape(_encodable(f"{name} {peer_id[:8]}" if is_shared else name))
+
+    def _taken(self) -> Counter[str]:
+        """How many have each name, we included."""
+        names = [contact.username.casefold() for contact in self.node.contacts]
+        return Counter([*names, self.node.username.casefold()])
 
     def names(self) -> list[tuple[str, str]]:
         """What can be completed: what it begins with, and the word that a command takes for it."""
         names = [(escape(channel), escape(channel)) for channel in self.node.channels]
-        for peer_id in self.node.contacts:
-            name = self.name_of(peer_id)
-            names.append((name, name if " " not in name else escape(peer_id)))
-            names.append((escape(peer_id), escape(peer_id)))
+        taken = self._taken()
+        for contact in self.node.contacts:
+            name, peer_id = self.name_of(contact.peer_id, taken=taken), escape(contact.peer_id)
+            names += [(name, peer_id if " " in name else name), (peer_id, peer_id)]
         return names
 
 

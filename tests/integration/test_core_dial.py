@@ -14,7 +14,7 @@ from reactor.core.address import Address
 from reactor.core.dial import dial
 from reactor.core.offload import Pool
 from reactor.core.task import Future
-from reactor.errors import DialError
+from reactor.errors import DialError, DialTimeout
 
 __all__ = ["loop"]
 
@@ -124,7 +124,7 @@ def test_an_address_that_does_not_answer_is_overtaken_by_the_next(
 def test_nobody_answers_in_time(loop: Loop) -> None:
     before = descriptors()
     hole, fill = black_hole()
-    with pytest.raises(DialError, match=r"no answer from 127\.0\.0\.1:\d+ within 0\.2 s"):
+    with pytest.raises(DialTimeout, match=r"no answer from 127\.0\.0\.1:\d+ within 0\.2 s"):
         loop.run(dial(loop.reactor, Names(loop), Address(*hole.getsockname()), Recorder, seconds=0.2))
     for sock in [hole, *fill]:
         sock.close()
