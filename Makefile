@@ -6,17 +6,21 @@ VENV_BENCH := .venv-bench
 VENV_LOAD := .venv-load
 BIN    := $(VENV)/bin
 CONFIG ?= config.ini
+PORT   ?= 9101
 # Found where they are used, installed with apt by `make test` if that is possible.
 DEBIAN_TEST  := chromium curl
 DEBIAN_BENCH := wrk
 
-.PHONY: run check test lint unit integration bench bench-full bench-quick bench-micro load help clean
+.PHONY: run peer check test lint unit integration chaos bench bench-full bench-quick bench-micro bench-peers load help clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 run: $(VENV)/.run  ## start the server on http://127.0.0.1:8000
 	@exec $(BIN)/python -m reactor -c $(CONFIG)
+
+peer: $(VENV)/.run  ## a chat peer in this terminal: make peer PORT=9101 NAME=Ann
+	@exec $(BIN)/python -m peer $(PORT) $(if $(NAME),--name "$(NAME)")
 
 check: $(VENV)/.run  ## show what the config would do, and open nothing
 	@$(BIN)/python -m reactor -c $(CONFIG) --check
@@ -33,6 +37,9 @@ unit: $(VENV)/.test  ## the fast tests only
 integration: $(VENV)/.test debian-test  ## real sockets, processes and a browser
 	$(BIN)/python -m pytest tests/integration
 
+chaos: $(VENV)/.test  ## ten real peers, killed and started again for half a minute
+	CHAOS_SECONDS=30 $(BIN)/python -m pytest tests/integration/test_peer_chaos.py
+
 # -- measuring: docs/benchmarks.md -----------------------------------------------------------------------------------
 
 bench: $(VENV_BENCH)/.bench debian-bench  ## three scenarios against other servers, into docs/benchmarks.md (10 minutes)
@@ -46,6 +53,9 @@ bench-quick: $(VENV_BENCH)/.bench debian-bench  ## a first look, printed only (u
 
 bench-micro: $(VENV_BENCH)/.bench  ## single functions against the stored baseline
 	$(VENV_BENCH)/bin/python -m bench.micro
+
+bench-peers: $(VENV)/.run  ## the chat peer beside a bare loop and a thread for each link, into docs/benchmarks.md (3 minutes)
+	$(BIN)/python -m bench.peers
 
 load: $(VENV)/.run $(VENV_LOAD)/.load  ## locust's users against the reactor, then against the reference
 	$(BIN)/python -m bench.users --locust $(VENV_LOAD)/bin/locust

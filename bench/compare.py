@@ -10,8 +10,6 @@ same time, on the same core, and only one is asked. `main` and `full` write `ben
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from pathlib import Path
 from bench import report
 from bench.contenders import BY_NAME as CONTENDERS
 from bench.contenders import Contender, started
+from bench.machine import machine
 from bench.measure import answer_of, describe_tools, measure, pin, prepare
 from bench.process import ROOT, Server
 from bench.results import Results, Title, store
@@ -107,22 +106,6 @@ def _check(server: Server, scenario: Scenario, cookie: str) -> int:
     return answer.size
 
 
-def machine() -> dict[str, str]:
-    """What the figures depend on, and nothing that tells whose machine it is."""
-    model = ""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {
-        "processor": model or platform.machine(), "cores": str(os.cpu_count()), "memory": f"{memory:.0f} GiB",
-        "kernel": platform.release().partition("-")[0], "python": platform.python_version(),
-        "load before": f"{os.getloadavg()[0]:.2f}", "wrk": _wrk_version(),
-    }  # fmt: skip
-
-
 def _wrk_version() -> str:
     ran = subprocess.run(["wrk", "-v"], capture_output=True, text=True)
     words = (ran.stdout + ran.stderr).split()
@@ -175,7 +158,8 @@ def main() -> int:
         print(f"without {name}: {why}")
     results = Results(
         date=time.strftime("%Y-%m-%d"), rounds=given.rounds or profile.rounds,
-        seconds=given.seconds or profile.seconds, machine=machine(), versions=versions, missing=missing,
+        seconds=given.seconds or profile.seconds, machine={**machine(), "wrk": _wrk_version()},
+        versions=versions, missing=missing,
         commands={name: CONTENDERS[name].shown() for name in versions},
     )  # fmt: skip
     comparison = Comparison(results, list(versions))

@@ -43,7 +43,7 @@ def _table(results: Results, title: Title) -> str:
     if main != "rate":
         servers.sort(key=lambda name: -_median(results.of(title.name, name, main), speed))
     rows = [[name, *(cell(name) for _, cell in columns)] for name in servers]
-    return f"### {title.title}\n\n" + _markdown(["server", *(head for head, _ in columns)], rows)
+    return f"### {title.title}\n\n" + markdown(["server", *(head for head, _ in columns)], rows)
 
 
 Column = tuple[str, Callable[[str], str]]
@@ -144,7 +144,7 @@ def _series(results: Results, series: str) -> str:
             return cell(samples) if samples else ""
 
         rows = [[name, *(filled(name, title) for title in titles)] for name in names]
-        return f"{what}:\n\n" + _markdown(heads, rows)
+        return f"{what}:\n\n" + markdown(heads, rows)
 
     return "\n\n".join([
         f"### {SERIES.get(series, series)}",
@@ -175,11 +175,11 @@ def _circumstances(results: Results) -> str:
     commands = [[name, results.versions.get(name, ""), f"`{text}`"] for name, text in results.commands.items()]
     called = [[title.name, f"`{title.command}`"] for title in results.scenarios]
     return "\n".join([
-        *lines, "", _markdown(["server", "version", "command"], commands), "", _markdown(["scenario", "load"], called),
+        *lines, "", markdown(["server", "version", "command"], commands), "", markdown(["scenario", "load"], called),
     ])  # fmt: skip
 
 
-def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join(lines)
@@ -188,13 +188,13 @@ def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 # -- the document ----------------------------------------------------------------------------------------------------
 
 
-def insert(document: str, text: str) -> str:
-    """The document with `text` between the markers. ValueError if they are not there."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def insert(document: str, text: str, first: str = BEGIN, last: str = END) -> str:
+    """The document with `text` between two markers. ValueError if they are not there."""
+    before, begin, rest = document.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"the markers {BEGIN} and {END} are not in the document")
-    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}"
+        raise ValueError(f"the markers {first} and {last} are not in the document")
+    return f"{before}{first}\n\n{text.strip()}\n\n{last}{after}"
 
 
 def publish(results: Results, document: Path = DOCUMENT, pictures: Path = PICTURES) -> None:

@@ -199,11 +199,12 @@ class Node:
             done.set_result(contact.link)
             return done
         outcome = self._dialling.dial(contact)
-        outcome.on_done(lambda _: self._unpin_if_failed(contact, outcome))
+        outcome.on_done(lambda _: self._unpin_if_failed(contact, address, outcome))
         return outcome
 
-    def _unpin_if_failed(self, contact: Contact, outcome: Future[Link]) -> None:
-        if outcome.error is not None and not contact.was_linked:
+    def _unpin_if_failed(self, contact: Contact, address: Address, outcome: Future[Link]) -> None:
+        """Nothing if it was pinned somewhere else meanwhile."""
+        if outcome.error is not None and not contact.was_linked and contact.pinned_at == address:
             contact.pinned_at = None
             self.review()
 

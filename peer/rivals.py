@@ -34,32 +34,39 @@ class Rivals:
 
     def settle(self, newcomer: Link, others: list[Link]) -> None:
         """`others` are open, the oldest first. All but one of the links are closed, now or in a while."""
-        old = others[-1]
+        *older, old = others
         is_same = old.hello.instance == newcomer.hello.instance
         if is_same and self._own_id < newcomer.peer_id:
-            self._use(newcomer)
+            self._take(newcomer)
             self._reactor.call_later(DECISION, self._help_ourselves, newcomer, others)
         elif old.is_used or not is_same:
             if not is_same:
                 newcomer.hold()
-            old.probe(ANSWER, lambda alive: self._probed(alive, old, newcomer))
+            old.probe(ANSWER, lambda alive: self._probed(alive, newcomer, old, older))
         elif old.role is newcomer.role or newcomer.handshake is not None:
-            self._replace(old, newcomer)
+            self._replace(newcomer, old, older)
         else:
             newcomer.close("duplicate")
 
-    def _probed(self, alive: bool, old: Link, newcomer: Link) -> None:
+    def _probed(self, alive: bool, newcomer: Link, old: Link, older: list[Link]) -> None:
         if not newcomer.is_open:
             return
         if alive and old.is_open:
             newcomer.close("duplicate" if old.hello.instance == newcomer.hello.instance else "in_use")
         else:
-            self._replace(old, newcomer)
+            self._replace(newcomer, old, older)
 
-    def _replace(self, old: Link, newcomer: Link) -> None:
+    def _replace(self, newcomer: Link, old: Link, older: list[Link]) -> None:
+        """If `old` was itself a newcomer that had not won yet, its rival is the next one's."""
+        old.close("duplicate")
+        if left := [one for one in older if one.is_open]:
+            self.settle(newcomer, left)
+        else:
+            self._take(newcomer)
+
+    def _take(self, newcomer: Link) -> None:
         self._use(newcomer)
         newcomer.release()
-        old.close("duplicate")
 
     def _help_ourselves(self, newcomer: Link, others: list[Link]) -> None:
         if newcomer.is_open:

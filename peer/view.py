@@ -25,7 +25,7 @@ from peer.messages import MAX_TEXT
 from peer.windows import LOG, Kind, Line, Place, Window, Windows
 from reactor import escape
 
-SIDE: Final = 24  # columns of the places
+SIDE: Final = 22  # columns of the places
 NARROW: Final = 60  # a screen with fewer columns shows none
 TIME: Final = 6  # columns before each text. Wrapped rows begin behind them too, so that no text can look like a line
 MOST_TYPED: Final = MAX_TEXT + 200  # a message, and a command before it

@@ -1,7 +1,7 @@
 """Nodes as `python -m peer --no-history` has them, less terminal and trackers, any number of them on one reactor.
 
-A Speaker is told what becomes of its node's messages. It keeps a number of broadcasts under way, or writes them at fixed
-times, and notes how long each took until the last recipient had acknowledged it.
+A Speaker is told what becomes of its node's messages. It keeps a number of broadcasts under way, or writes them at
+fixed times, and notes how long each took until the last recipient had acknowledged it.
 """
 
 from __future__ import annotations
@@ -10,25 +10,28 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 from bench.peers.results import Figures, figures
 from peer.contact import Contact
 from peer.letters import Letter
 from peer.link import Link
+from peer.messages import with_seq
 from peer.node import Listed, Node, Settings
-from peer.program import timestamp
 from peer.store import Entry, MemoryStore
 from reactor.core.address import Address
 from reactor.core.dial import dial
 from reactor.core.listener import Listener, bind
 from reactor.core.loop import Reactor
+from reactor.core.task import Future
 from reactor.core.transport import Transport
 
 LOOPBACK: Final = "127.0.0.1"
 # A sentence as people write it: a frame of about 250 bytes.
 TEXT: Final = "Shall we meet at seven at the usual place? I can bring the maps."
 BACKLOG: Final = 2048
+A_NUMBER: Final = 1000  # of as many digits as most numbers have
 CHANNEL: Final = "all"
 PATIENCE: Final = 20.0  # seconds; what takes longer will not come
 
@@ -48,6 +51,11 @@ class Deaf:
 class _NoNames:
     def run(self, function: Callable[..., Any], *args: Any) -> NoReturn:
         raise AssertionError("there are no names on loopback")
+
+
+def timestamp() -> str:
+    """Now, as the wire has it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 class House:
@@ -73,10 +81,6 @@ class House:
     def listed(self) -> Listed:
         return Listed(self.node.peer_id, self.node.username, self.listener.address, tuple(self.node.channels))
 
-    @property
-    def open_links(self) -> int:
-        return sum(link.is_open for link in self.node.links)
-
 
 class Speaker(Deaf):
     """The audience of the house that it is given as `house`."""
@@ -84,76 +88,95 @@ class Speaker(Deaf):
     house: House
 
     def __init__(self, reactor: Reactor) -> None:
+        self.frame = b""  # a broadcast as it is on the wire
         self._reactor = reactor
         self._due: dict[str, float] = {}  # the id of a broadcast that is under way -> when it was due
-        self._taken: list[float] = []
+        self._took: list[float] = []
         self._failed = 0
-        self._next: Callable[[], object] = lambda: None
+        self._ended = True
+        self._over: Future[None] = reactor.future()
+        self._go_on: Callable[[], object] = lambda: None
 
     def progress(self, letter: Letter, peer_id: str) -> None:
         self._failed += peer_id in letter.reasons
         if not letter.copies and (due := self._due.pop(letter.entry.id, None)) is not None:
-            self._taken.append(time.perf_counter() - due)
-            self._next()
+            self._took.append(time.perf_counter() - due)
+            self._reactor.call_soon(self._go_on)
+
+    @property
+    def links(self) -> int:
+        """That are open."""
+        return sum(link.is_open for link in self.house.node.links)
+
+    def wait_for(self, predicate: Callable[[], bool]) -> None:
+        until(self._reactor, predicate)
+
+    def full(self, seconds: float, window: int) -> Figures:
+        """As many as it can, with `window` broadcasts under way."""
+
+        def go_on() -> None:
+            if (now := time.perf_counter()) < end:
+                self._post(now)
+            else:
+                self._end()
+
+        def begin() -> None:
+            for _ in range(window):
+                go_on()
+
+        end = time.perf_counter() + seconds
+        self._go_on = go_on
+        return self._measure(begin, seconds)
+
+    def paced(self, seconds: float, rate: float) -> Figures:
+        """`rate` broadcasts a second, whatever becomes of them."""
+        begun, posted, number = time.perf_counter(), 0, max(1, int(seconds * rate))
+
+        def post() -> None:
+            nonlocal posted
+            now = time.perf_counter()
+            while posted < number and (due := begun + posted / rate) <= now:
+                posted += 1
+                self._post(due)
+            if posted < number:
+                self._reactor.call_later(due - now, post)
+            else:
+                self._ended = True
+
+        self._go_on = lambda: self._end() if self._ended else None
+        return self._measure(post, seconds)
 
     def _post(self, due: float) -> None:
         letter = self.house.node.broadcast(TEXT)
         self._due[letter.entry.id] = due
+        self.frame = with_seq(letter.tail, A_NUMBER)
 
-    def full(self, seconds: float, window: int) -> Figures:
-        """As many as it can, with `window` broadcasts under way."""
-        self._next = lambda: self._reactor.call_soon(again)
+    def _end(self) -> None:
+        if not self._due:
+            self._over.set_result(None)
 
-        def again() -> None:
-            if (now := time.perf_counter()) < end:
-                self._post(now)
-
-        def begin() -> None:
-            for _ in range(window):
-                self._post(time.perf_counter())
-
-        end = time.perf_counter() + seconds
-        return self._measure(begin, lambda: time.perf_counter() >= end)
-
-    def paced(self, seconds: float, rate: float) -> Figures:
-        """`rate` broadcasts a second, whatever becomes of them."""
-        self._next = lambda: None
-        begun = time.perf_counter()
-        times = iter([begun + number / rate for number in range(max(1, int(seconds * rate)))])
-        left = [next(times)]
-
-        def post() -> None:
-            now = time.perf_counter()
-            while left and left[0] <= now:
-                self._post(left.pop())
-                left.extend(next(times, None) or ())
-            if left:
-                self._reactor.call_later(left[0] - now, post)
-
-        return self._measure(post, lambda: not left)
-
-    def _measure(self, begin: Callable[[], object], ended: Callable[[], bool]) -> Figures:
-        """Run until it has ended and nothing is under way."""
-        self._taken.clear()
-        self._failed = 0
-        links = self.house.open_links
+    def _measure(self, begin: Callable[[], object], seconds: float) -> Figures:
+        self._took, self._failed, self._ended = [], 0, False
+        self._over = self._reactor.future()
+        patience = self._reactor.call_later(seconds + PATIENCE, self._over.set_result, None)
+        links = self.links
         clock, cpu = time.perf_counter(), time.process_time()
         begin()
-        until(self._reactor, lambda: ended() and not self._due)
-        return figures(
-            self._taken, links, time.perf_counter() - clock, time.process_time() - cpu, self._failed
-        )
+        self._reactor.run_until(self._over)
+        patience.cancel()
+        clock, cpu = time.perf_counter() - clock, time.process_time() - cpu
+        return figures(self._took, links, clock, cpu, self._failed + len(self._due) * links)
 
 
-def until(reactor: Reactor, condition: Callable[[], bool], *, every: float = 0.001) -> None:
-    """Run until it is true, which is looked at every so many seconds. RuntimeError if it does not come."""
+def until(reactor: Reactor, condition: Callable[[], bool]) -> None:
+    """Run until it is true, which is looked at each millisecond. RuntimeError if it does not come."""
     end = time.perf_counter() + PATIENCE
 
     def look() -> None:
         if condition() or time.perf_counter() > end:
             reactor.stop()
         else:
-            reactor.call_later(every, look)
+            reactor.call_later(0.001, look)
 
     look()
     reactor.run()

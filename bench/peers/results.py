@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 import msgspec
 
 from bench.latency import percentile
+
+# The scenarios: sender and receivers in one process, one broadcast after the other; and a sender in a process of its
+# own, as fast as it can, or at a given rate.
+TOGETHER: Final = "together"
+FULL: Final = "full"
+PACED: Final = "paced"
 
 
 class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -45,12 +52,12 @@ class Mesh(msgspec.Struct, frozen=True):
     """How long it took until each of `nodes` had exactly one link with each other, and the processor time, by round."""
 
     nodes: int
-    seconds: list[float]
-    cpu: list[float]
+    seconds: list[float] = []
+    cpu: list[float] = []
 
 
 class Run(msgspec.Struct, frozen=True):
-    scenario: str  # "together": all in one process; "full" and "paced": the sender has its own
+    scenario: str
     who: str
     links: int
     round: int
@@ -58,7 +65,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """Resident bytes of a process that does nothing but hold its ends of idle links, `before` the first and with them."""
+    """Resident bytes of a process that holds its ends of idle links, `before` these links were there and with them."""
 
     who: str
     links: int
@@ -74,11 +81,11 @@ class Results(msgspec.Struct, kw_only=True):
     date: str
     rounds: int
     seconds: float
-    window: int  # so many broadcasts under way at once in "full"
-    pace: float  # deliveries a second in "paced"
-    frame: int  # bytes of a message on the wire
+    window: int  # so many broadcasts under way at once in FULL
+    pace: float  # deliveries a second in PACED
     machine: dict[str, str]
-    mesh: Mesh
+    frame: int = 0  # bytes of a message on the wire
+    mesh: Mesh = Mesh(0)
     runs: list[Run] = []
     memory: list[Memory] = []
 

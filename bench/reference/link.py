@@ -26,13 +26,22 @@ class Link:
         self.peer_id = ""  # until the handshake
         self.shown = self.delivered = 0  # messages: of theirs, of ours
         self.upto = self._acknowledged = 0  # their last number that was shown, and that they were told
-        self._seq = 0  # our last number
+        self._base = self._seq = 0  # our last number: of the links before, and now
+        self._epoch = ""  # theirs
         self._sock = sock
         self._lock = threading.Lock()  # of who writes
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         limit = struct.pack("ll", SILENCE, 0)  # a struct timeval; Python's own limit would cost a `poll` per `recv`
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+    def open(self, peer_id: str, epoch: str, old: Link | None) -> None:
+        """It goes on with the numbers of the link before, which has been ended; with theirs only in the same epoch."""
+        if old:
+            with old._lock:
+                self._base = self._seq = old._seq
+            self.upto = old.upto if old._epoch == epoch else 0
+        self.peer_id, self._epoch = peer_id, epoch
 
     def batches(self) -> Iterator[list[bytes]]:
         """Until the end: the whole lines that each `recv` completed, often one, sometimes none."""
@@ -80,7 +89,7 @@ class Link:
 
     def acknowledged(self, upto: int) -> None:
         """They have shown ours, up to this one."""
-        self.delivered = max(self.delivered, min(upto, self._seq))
+        self.delivered = max(self.delivered, min(upto, self._seq) - self._base)
 
     def _write_now(self, message: Message) -> bool:
         """False where it would have to wait, for the lock or for room."""

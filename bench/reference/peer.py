@@ -5,9 +5,8 @@
     any thread              send and broadcast write to the sockets themselves, one link after another
 
 The messages and their JSON are our own peer's, so that a comparison is one of architectures; all else is its own. Like
-the original it has no outbox: what a lost link had not delivered is lost, and each link is a stream (an epoch) of its
-own. It has no channels and no flood limits. A far side that does not read holds up a broadcast, for up to `SILENCE`: so
-is the architecture.
+the original it has no outbox (what a lost link had not delivered is lost), no channels and no flood limits. A far side
+that does not read holds up a broadcast, for up to `SILENCE`.
 
     python -m bench.reference.peer 9101 [--echo]
 """
@@ -46,9 +45,8 @@ from peer.messages import (
 
 
 class ThreadPeer:
-    """`on_message(peer_id, text)` is called in the link's thread; it may send, but not close the peer.
-
-    `received` and `delivered` (acknowledged) count a message to n peers n times.
+    """`on_message(peer_id, text)` is called in the link's thread; it may send, but not close the peer. `received` and
+    `delivered` (acknowledged) count a message to n peers n times.
     """
 
     def __init__(self, peer_id: str, port: int = 0) -> None:
@@ -59,14 +57,13 @@ class ThreadPeer:
         self._instance, self._epoch = secrets.token_hex(16), secrets.token_hex(8)
         self._clock = 0  # Lamport's, and the number of our next message: both only grow
         self._acceptor: tuple[socket.socket, threading.Thread] | None = None
-        self._links: dict[str, Link] = {}  # the open one of each peer
-        self._threads: dict[Link, threading.Thread] = {}
+        self._links: dict[str, Link] = {}  # the last of each peer
+        self._threads: dict[Link, threading.Thread] = {}  # of those that have not ended
         self._changed = threading.Condition()  # around all of the above
 
     @property
     def links(self) -> int:
-        with self._changed:
-            return len(self._links)
+        return len(self._open())
 
     def wait_for(self, predicate: Callable[[], bool], seconds: float = SILENCE) -> bool:
         """Whether it came true in time; it is asked after each batch of messages and each end of a link."""
@@ -77,8 +74,9 @@ class ThreadPeer:
         """On loopback; `port` then says where."""
         listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
         self.port = listener.getsockname()[1]
-        self._acceptor = listener, threading.Thread(target=self._accept, args=(listener,), daemon=True)
-        self._acceptor[1].start()
+        thread = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+        thread.start()
+        self._acceptor = listener, thread
 
     def connect(self, ip: str, port: int) -> str:
         """Dial; the id of who answered. Raises OSError."""
@@ -100,8 +98,7 @@ class ThreadPeer:
 
     def broadcast(self, text: str) -> int:
         """How many links took it."""
-        with self._changed:
-            links = list(self._links.values())
+        links = self._open()
         tail = self._compose(Broadcast, BROADCAST, text)
         return sum(link.post(tail) for link in links)
 
@@ -119,15 +116,18 @@ class ThreadPeer:
         for thread in threads.values():
             thread.join()
 
+    def _open(self) -> list[Link]:
+        with self._changed:
+            return [link for link in self._links.values() if link in self._threads]
+
     def _compose(self, kind: type[Chat | Broadcast], channel: str, text: str) -> bytes:
         """Encoded once for all links."""
         with self._changed:
             self._clock += 1
             number = self._clock
-        name = f"{self.peer_id}:{self._epoch}:{number}"
         return encode_tail(
-            kind(id=name, peer_id=self.peer_id, username=self.peer_id, channel=channel, message=text, lamport=number,
-                 timestamp=_timestamp())
+            kind(id=f"{self.peer_id}:{self._epoch}:{number}", peer_id=self.peer_id, username=self.peer_id,
+                 channel=channel, message=text, lamport=number, timestamp=_timestamp())
         )  # fmt: skip
 
     def _accept(self, listener: socket.socket) -> None:
@@ -160,8 +160,6 @@ class ThreadPeer:
             link.dispose()
             with self._changed:
                 del self._threads[link]
-                if self._links.get(link.peer_id) is link:  # and not one that took over
-                    del self._links[link.peer_id]
                 self._changed.notify_all()
 
     def _take_all(self, link: Link, lines: list[bytes]) -> None:
@@ -179,48 +177,49 @@ class ThreadPeer:
 
     def _take(self, link: Link, message: Message | Unknown) -> None:
         match message:
-            case Bye() | Error() if not (isinstance(message, Error) and message.code == "unsupported"):
-                raise ConnectionError("the other side ended the link")
-            case Handshake() | HandshakeAck() if not link.peer_id and isinstance(message, HandshakeAck) is link.dialled:
-                self._open(link, message)
             case Chat() | Broadcast() if link.peer_id and message.seq:
                 self._show(link, message)
             case Ack() if link.peer_id:
                 link.acknowledged(message.upto)
             case Ping() if link.peer_id:
                 link.write(Pong(n=message.n))
+            case Handshake() | HandshakeAck() if not link.peer_id and isinstance(message, HandshakeAck) is link.dialled:
+                self._meet(link, message)
             case Chat() | Broadcast() | Handshake() | HandshakeAck():
                 raise FrameError("bad_state", "not here, or without its number")
+            case Error(code="unsupported"):
+                pass
+            case Bye() | Error():
+                raise ConnectionError("the other side ended the link")
 
     def _show(self, link: Link, text: Chat | Broadcast) -> None:
         if text.seq > link.upto:
             if (text.lamport or 0) > self._clock:
                 with self._changed:
-                    self._clock = max(self._clock, text.lamport or 0)
+                    self._clock = max(self._clock, min(text.lamport or 0, self._clock + 1_000_000))
             self.on_message(link.peer_id, text.message)  # the sender is the link's peer, whatever the message says
             link.shown += 1
             link.upto = text.seq
 
-    def _open(self, link: Link, hello: Handshake | HandshakeAck) -> None:
+    def _meet(self, link: Link, hello: Handshake | HandshakeAck) -> None:
         if hello.v is None or hello.to not in (None, self.peer_id) or hello.who == self.peer_id:
             raise FrameError("wrong_peer", f"this is {self.peer_id}, of version {VERSION}")
         with self._changed:  # the dialler, once answered, may count on being known here, and nobody writes before that
             if not link.dialled:
                 link.write(self._hello(HandshakeAck, hello.who))
-            link.peer_id = hello.who
             old = self._links.get(hello.who)
             # Of two links to one peer both sides keep the one that the larger id dialled, else the newer.
-            if old and old.dialled != link.dialled and link.dialled != (self.peer_id > hello.who):
-                link.end(Bye(reason="duplicate"))
-                return
-            self._links[hello.who] = link
+            loses = old in self._threads and old.dialled != link.dialled and link.dialled != (self.peer_id > hello.who)
             if old:
-                old.end(Bye(reason="duplicate"))
+                (link if loses else old).end(Bye(reason="duplicate"))
+            link.open(hello.who, hello.epoch, old)
+            if not loses:
+                self._links[hello.who] = link
 
     def _hello(self, kind: type[Handshake | HandshakeAck], to: str | None) -> Handshake | HandshakeAck:
         return kind(
             peer_id=self.peer_id, to=to, v=VERSION, username=self.peer_id, instance=self._instance,
-            epoch=secrets.token_hex(8), listen_port=self.port, nonce=secrets.token_hex(16), timestamp=_timestamp(),
+            epoch=self._epoch, listen_port=self.port, nonce=secrets.token_hex(16), timestamp=_timestamp(),
         )  # fmt: skip
 
 

@@ -213,16 +213,27 @@ def test_two_that_dial_each_other_at_once_keep_what_the_larger_dialled(make: Mak
         dial_each_other(make(f"a{number}"), make(f"b{number}"))
 
 
-def test_a_newer_link_takes_over_and_the_end_of_the_older_does_not_touch_it(make: Make) -> None:
+def test_a_newer_link_takes_over_and_goes_on_with_the_numbers_of_both(make: Make) -> None:
     peer = make("p")
-    with Raw(peer.port) as old, Raw(peer.port) as new:
-        assert old.hear() == {"type": "bye", "reason": "duplicate"}
-        assert old.hear() == {}
-        assert peer.wait_for(lambda: len(peer._threads) == 1)
-        assert peer.links == 1 and peer.send("raw", "hi")
-        said = new.hear()
-        assert (said["seq"], said["message"], said["channel"]) == (1, "hi", "direct")
-        assert new.hello["epoch"] != old.hello["epoch"]  # so the numbers may begin anew
+    heard = listen_to(peer)
+    with Raw(peer.port) as old:
+        old.sock.sendall(chat(1))
+        assert old.hear() == {"type": "ack", "upto": 1}
+        assert peer.send("raw", "one") and old.hear()["seq"] == 1
+        with Raw(peer.port) as new:
+            assert old.hear() == {"type": "bye", "reason": "duplicate"}
+            assert old.hear() == {}
+            assert peer.wait_for(lambda: len(peer._threads) == 1)
+            assert peer.links == 1 and peer.send("raw", "two")
+            ack, said = sorted((new.hear(), new.hear()), key=lambda message: str(message["type"]))
+            assert ack == {"type": "ack", "upto": 1}  # again: the first may have been lost
+            assert (said["seq"], said["message"], said["channel"]) == (2, "two", "direct")
+            assert said["id"] == f"p:{new.hello['epoch']}:2" and new.hello["epoch"] == old.hello["epoch"]
+            new.say({"type": "ack", "upto": 99})
+            new.sock.sendall(chat(1) + chat(2, "again"))
+            assert new.hear() == {"type": "ack", "upto": 2}
+            assert peer.wait_for(lambda: (peer.received, peer.delivered) == (2, 1))
+    assert [text for _, text in heard] == ["hi", "again"]
 
 
 def flood(peer: ThreadPeer) -> None:

@@ -31,7 +31,8 @@ def reset() -> OSError:
 class End:
     """One end of a connection, with what `Transport` promises to a protocol."""
 
-    def __init__(self, network: Network, machine: Machine, host: str, peer: tuple[str, int]) -> None:
+    def __init__(self, network: Network, number: int, machine: Machine, host: str, peer: tuple[str, int]) -> None:
+        self.number = number  # in the order of making
         self.peer = peer
         self.host = host
         self.machine = machine
@@ -213,6 +214,7 @@ class Network:
         self.off: set[str] = set()  # hosts without power: they do not even refuse
         self._parted: set[frozenset[str]] = set()  # pairs of hosts between which nothing gets through
         self._slow_until: dict[frozenset[str], float] = {}
+        self._made = 0
 
     @property
     def now(self) -> float:
@@ -237,8 +239,10 @@ class Network:
         return connect
 
     def join(self, dialler: Any, host: str, address: Address) -> Any:
-        near = End(self, self.machines[host], host, (address.host, address.port))
-        far = End(self, self.machines[address.host], address.host, (host, self.chance.randrange(40_000, 60_000)))
+        self._made += 2
+        port = self.chance.randrange(40_000, 60_000)
+        near = End(self, self._made, self.machines[host], host, (address.host, address.port))
+        far = End(self, self._made + 1, self.machines[address.host], address.host, (host, port))
         near.other, far.other = far, near
         self.ends |= {near, far}
         far.machine.hand(far, far.accept, address)
@@ -250,7 +254,7 @@ class Network:
     def some_ends(self, host: str = "") -> list[End]:
         """All, or those of a host, in an order that does not depend on the run."""
         ends = [end for end in self.ends if not host or end.host == host]
-        return sorted(ends, key=lambda end: (end.host, end.peer))
+        return sorted(ends, key=lambda end: end.number)
 
     def between(self, one: str, other: str) -> list[End]:
         return [end for end in self.some_ends(one) if end.other.host == other]

@@ -115,6 +115,6 @@ class Oracle:
         if state is DELIVERED:
             return [] if arrived and was_seen else [f"{what} is said to be delivered and is not there"]
         if state is FAILED:
-            never = not reason.startswith("expired")
+            never = reason.startswith(("refused", "it could not be kept", "too many"))
             return [f"{what} is said to have failed ({reason}) and is there"] if arrived and never else []
         return [f"{what} is neither delivered nor failed, but {state.value if state else 'queued'}"]

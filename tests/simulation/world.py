@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from disk import Disk, DiskStore
 from machine import Machine
-from network import Network
+from network import End, Network
 from oracle import Oracle
 
 from peer.contact import Contact
@@ -405,17 +405,21 @@ class World:
         one, other = self.chance.sample(self.hosts, 2)
         return one, other
 
+    def _names(self, end: End) -> str:
+        names = {host.address.host: host.name for host in self.hosts}
+        return f"{names[end.host]}-{names[end.other.host]}"
+
     def _do_cut(self) -> None:
         ends = self.network.some_ends()
         if ends:
             end = self.chance.choice(ends)
             how = self.chance.choice(("", "", "silently", "one way"))
-            self.note(f"cut {end.host}-{end.other.host} {how}".rstrip())
+            self.note(f"cut {self._names(end)} {how}".rstrip())
             if not how:
                 self.network.cut(end)
             else:
                 end.is_silent = True
-                end.other.is_silent = how == "silently"
+                end.other.is_silent |= how == "silently"
 
     def _do_cut_all(self) -> None:
         self.note("cut all")
@@ -426,7 +430,7 @@ class World:
         ends = self.network.some_ends()
         if ends:
             end, seconds = self.chance.choice(ends), self.chance.random() ** 2 * 40
-            self.note(f"stall {end.host}-{end.other.host} for {seconds:.1f} s")
+            self.note(f"stall {self._names(end)} for {seconds:.1f} s")
             end.stall()
             self.reactor.call_later(seconds, end.release)
 
@@ -521,6 +525,7 @@ class World:
         gone = self.chance.choice(self.hosts) if len(self.hosts) > 2 and self.chance.random() < 0.3 else None
         for host in self.hosts:
             host.disk.is_full = False
+            host.machine.stopped_until = 0.0
             if host is gone:
                 self._go(host)
             elif not host.is_up:
@@ -556,6 +561,8 @@ class World:
     def _unsettled(self) -> list[str]:
         """What is not as it should be yet."""
         found = [words for one, other in self._pairs() for words in self._check_pair(one, other)]
+        found += [words for host in self._present() for words in self._check_rooms(host)]
+        found += [f"{end.host} does not know yet that its link is dead" for end in self.network.ends if end.is_silent]
         if found:
             return found
         linked = [pair for pair in self._pairs() if self._shall_be_linked(*pair)]
@@ -585,7 +592,6 @@ class World:
         wrong, texts = [], []
         for host in self._present():
             for channel in sorted(host.channels):
-                wrong += self._check_members(host, channel)
                 texts.append(self._text("all"))
                 wrong += filter(None, [host.write(lambda text, c=channel, h=host: h.node.say(c, text), texts[-1])])
             for other in self._present():
@@ -601,10 +607,17 @@ class World:
                     wrong.append(f"{text!r} to {name} has failed: {reason}")
         return wrong + self._unsettled()
 
-    def _check_members(self, host: Host, channel: str) -> list[str]:
-        members = sorted(other.name for other in self._present() if other is not host and channel in other.channels)
-        seen = sorted(self.name_of(contact.peer_id) for contact in host.node.members(channel))
-        return [] if seen == members else [f"{host.name} sees {seen} in {channel} instead of {members}"]
+    def _check_rooms(self, host: Host) -> list[str]:
+        """Whether it is in its channels and sees who else is."""
+        found = []
+        if host.channels != set(host.node.channels):
+            found.append(f"{host.name} is in {sorted(host.node.channels)} instead of {sorted(host.channels)}")
+        for channel in sorted(host.node.channels):
+            members = sorted(other.name for other in self._present() if other is not host and channel in other.channels)
+            seen = sorted(self.name_of(contact.peer_id) for contact in host.node.members(channel))
+            if seen != members:
+                found.append(f"{host.name} sees {seen} in {channel} instead of {members}")
+        return found
 
     def _grow_old(self) -> list[str]:
         """What waits for somebody who never came is given up after a day."""
