@@ -417,6 +417,18 @@ def test_what_is_resumed_is_announced_and_exempt_from_flood_limits(mesh: Mesh) -
     assert not peer.frames("refuse") and len(mesh.ears["ann"].texts) == 60
 
 
+def test_who_reconnects_all_the_time_does_not_resume_for_ever(mesh: Mesh) -> None:
+    ann = mesh.start("ann")
+    for _ in range(10):
+        peer = Raw(mesh, ann)
+        peer.seq = len(mesh.ears["ann"].texts)
+        peer.greet(backlog=2**53)
+        peer.feed(b"".join(peer.text("x") for _ in range(MOST)))
+        peer.transport.abort()
+        mesh.advance(0.1)
+    assert len(mesh.ears["ann"].texts) <= 2 * MOST + 15
+
+
 def test_what_is_written_while_a_link_is_being_made_is_announced_too_or_paced(mesh: Mesh) -> None:
     """Or the other side would refuse what it takes for a flood."""
     for delay in (0.0, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2):

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from mesh import EPOCH, OTHER_EPOCH, OTHER_INSTANCE, PORT, Disk, Mesh, Raw, Stub, frame, hello
 
-from peer.node import Listed, Settings
+from peer.node import Listed, Node, Settings
 from peer.protocol import ACCEPTOR, DIALLER
+from peer.rooms import prove
 from reactor.core.address import Address
 from reactor.errors import DialError
 
@@ -479,67 +480,107 @@ def test_a_peer_that_restarts_takes_the_place_of_its_old_self(mesh: Mesh) -> Non
 # -- an impostor -------------------------------------------------------------------------------------------------------
 
 
-def impostor(mesh: Mesh, *channels: str, **fields: Any) -> Raw:
-    """Somebody else with the id of ann, at zoe."""
-    peer = Raw(mesh, mesh.nodes["zoe"], "ann", epoch=OTHER_EPOCH)
-    peer.greet(*channels, **{"instance": OTHER_INSTANCE, "username": "Mallory", **fields})
-    return peer
+@pytest.fixture(params=["zoe", "abe"])
+def host(request: pytest.FixtureRequest, mesh: Mesh) -> Node:
+    """Whose id is larger than ann's, or smaller."""
+    return mesh.start(request.param)
 
 
-def true_ann(mesh: Mesh, *channels: str) -> Raw:
-    peer = raw(mesh, "ann", *channels, node="zoe")
+def true_ann(mesh: Mesh, node: Node, *channels: str) -> Raw:
+    peer = raw(mesh, "ann", *channels, node=node.peer_id)
     peer.say("channels", channels=[{"name": name} for name in channels])
     peer.send("hello")
     peer.frames()
     return peer
 
 
-def test_an_impostor_does_not_get_the_place_of_a_peer_that_is_there(mesh: Mesh) -> None:
-    mesh.start("zoe")
-    ann = true_ann(mesh)
-    mallory = impostor(mesh)
-    [ping] = ann.frames("ping")
-    ann.say("pong", n=ping["n"])
-    assert mallory.frames("bye") == [{"type": "bye", "reason": "in_use"}]
-    assert mesh.links("zoe", "ann") == [ann.link] and ann.link.is_open
+def impostor(mesh: Mesh, node: Node, *channels: str, **fields: Any) -> Raw:
+    """Somebody else with the id of ann, who speaks at once."""
+    peer = Raw(mesh, node, "ann", epoch=OTHER_EPOCH)
+    peer.greet(*channels, **{"instance": OTHER_INSTANCE, "username": "Mallory", **fields})
+    peer.send("I am ann")
+    return peer
 
 
-def test_an_impostor_does_not_disturb_the_stream_of_the_peer_that_is_there(mesh: Mesh) -> None:
-    zoe = mesh.start("zoe")
-    ann = true_ann(mesh)
-    mallory = impostor(mesh)
+def test_an_impostor_does_not_get_the_place_of_a_peer_that_is_there(mesh: Mesh, host: Node) -> None:
+    ann = true_ann(mesh, host)
+    mallory = impostor(mesh, host, listen_port=PORT)
+    host.send("ann", "whose?")
+    mesh.advance(0)
+    assert ann.frames("chat") and not mallory.frames("chat")
+    ann.say("pong", n=1)
+    assert mallory.frames("bye") == [{"type": "bye", "reason": "in_use"}] and mallory.is_closed
+    assert mesh.links(host.peer_id, "ann") == [ann.link]
+    assert mesh.ears[host.peer_id].texts == ["hello"]
+    assert host.contacts["ann"].username == "Ann" and host.contacts["ann"].seen_at is None
+
+
+def test_an_impostor_does_not_disturb_the_stream_of_the_peer_that_is_there(mesh: Mesh, host: Node) -> None:
+    ann = true_ann(mesh, host)
+    mallory = impostor(mesh, host)
     ann.send("still me")
     assert ann.frames("ack")[-1:] == [{"type": "ack", "upto": 2}]
     ann.send("hello", seq=1)  # again: it is known
     mesh.advance(5)
-    assert mallory.is_closed and mesh.ears["zoe"].texts == ["hello", "still me"]
+    assert mallory.is_closed and mesh.ears[host.peer_id].texts == ["hello", "still me"]
     ann.transport.abort()
     mesh.advance(1)
-    assert Raw(mesh, zoe, "ann").greet()["have"] == {"epoch": EPOCH, "upto": 2}
+    assert Raw(mesh, host, "ann").greet()["have"] == {"epoch": EPOCH, "upto": 2}
 
 
-def test_an_impostor_does_not_take_the_peer_that_is_there_out_of_its_channels(mesh: Mesh) -> None:
-    zoe = mesh.start("zoe", "x")
-    ann = true_ann(mesh, "x")
-    mallory = impostor(mesh)
+def test_an_impostor_does_not_settle_what_is_meant_for_the_peer_that_is_there(mesh: Mesh, host: Node) -> None:
+    ann = true_ann(mesh, host)
+    letter = host.send("ann", "hi")
+    mesh.advance(0)
+    impostor(mesh, host, have={"epoch": host.author.epoch, "upto": 1})
+    assert letter.states["ann"].value == "sent"
+    ann.say("ack", upto=1)
+    assert letter.states["ann"].value == "delivered"
+
+
+def test_an_impostor_does_not_take_the_peer_that_is_there_out_of_its_channels(mesh: Mesh, host: Node) -> None:
+    host.join("x")
+    ann = true_ann(mesh, host, "x")
+    mallory = impostor(mesh, host)
     mallory.say("channels", channels=[])
     ann.send("in x", "x")
     mesh.advance(5)
-    assert not ann.frames("refuse") and mesh.ears["zoe"].texts == ["hello", "in x"]
-    assert [contact.peer_id for contact in zoe.members("x")] == ["ann"]
+    assert not ann.frames("refuse") and mesh.ears[host.peer_id].texts == ["hello", "in x"]
+    assert [contact.peer_id for contact in host.members("x")] == ["ann"]
 
 
-def test_an_impostor_speaks_in_no_closed_channel_that_the_peer_that_is_there_has_proved(mesh: Mesh) -> None:
-    from peer.rooms import prove
-
-    mesh.start("zoe").join("club", "key")
-    ann = true_ann(mesh)
+def test_an_impostor_speaks_in_no_closed_channel_that_the_peer_that_is_there_has_proved(
+    mesh: Mesh, host: Node
+) -> None:
+    host.join("club", "key")
+    ann = true_ann(mesh, host)
     ann.say("channels", channels=[{"name": "club", "proof": prove("key", ann.link, "ann", "club")}])
     ann.send("in the club", "club")
-    mallory = impostor(mesh, "club")
+    mallory = impostor(mesh, host, "club")
     mallory.say("channels", channels=[{"name": "club", "proof": prove("wrong", mallory.link, "ann", "club")}])
     mallory.send("let me in", "club")
-    assert mesh.ears["zoe"].texts == ["hello", "in the club"]
+    ann.transport.abort()  # now mallory has the name, and the name alone
+    mesh.advance(5)
+    mallory.frames()
+    host.say("club", "secret")
+    mallory.send("and now?", "club")
+    assert mesh.ears[host.peer_id].texts == ["hello", "in the club", "I am ann"]
+    assert not mallory.frames("chat")
+
+
+def test_what_a_peer_says_that_was_restarted_is_taken_as_soon_as_its_old_link_has_not_answered(
+    mesh: Mesh, host: Node
+) -> None:
+    true_ann(mesh, host)
+    again = impostor(mesh, host)
+    again.send("once more")
+    mesh.advance(2.9)
+    assert mesh.ears[host.peer_id].texts == ["hello"]
+    mesh.advance(0.2)
+    again.send("and on")
+    assert mesh.ears[host.peer_id].texts == ["hello", "I am ann", "once more", "and on"]
+    assert again.frames("ack")[-1] == {"type": "ack", "upto": 3}
+    assert mesh.links(host.peer_id, "ann") == [again.link] and mesh.ears[host.peer_id].linked == ["ann"]
 
 
 # -- signs of life -----------------------------------------------------------------------------------------------------
