@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import importlib.util
+import importlib.metadata
 import io
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from reactor.errors import StartError
 
 DEFAULT_TRACKER = Address("127.0.0.1", 8000)
 MAX_NAME = 64
+URWID = (5, 1)  # the first that is known to do; Debian has a much older one
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -86,9 +88,17 @@ def _obstacle() -> str:
         return f"the terminal takes {sys.stdout.encoding} and not UTF-8: set LANG, as in LANG=C.UTF-8"
     if os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp():
         return "it would have to be started in the foreground"
-    if importlib.util.find_spec("urwid") is None:
-        return "urwid is not there: pip install urwid"
+    if not _has_urwid():
+        return f"it needs urwid {'.'.join(map(str, URWID))} or newer: pip install urwid"
     return ""
+
+
+def _has_urwid() -> bool:
+    try:
+        version = importlib.metadata.version("urwid")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= URWID
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

@@ -128,7 +128,7 @@ class Dialling:
             if self._attempts.get(attempt.contact.peer_id) is attempt:
                 self._running += 1
                 attempt.task = self._reactor.spawn(self._run(attempt))
-                attempt.task.on_done(lambda _, attempt=attempt: self._over(attempt))  # type: ignore[misc]
+                attempt.task.on_done(lambda task, attempt=attempt: self._over(attempt, task))  # type: ignore[misc]
 
     async def _run(self, attempt: Attempt) -> None:
         try:
@@ -141,9 +141,12 @@ class Dialling:
         except DialError as error:
             self._failed(attempt, error)
 
-    def _over(self, attempt: Attempt) -> None:
+    def _over(self, attempt: Attempt, task: Task[None]) -> None:
         self._running -= 1
         attempt.task = None
+        if task.error is not None and not isinstance(task.error, Cancelled):  # a mistake of ours, and a failed dial
+            self._reactor.unhandled(task.error, f"while dialling {attempt.contact.peer_id}")
+            self._failed(attempt, DialError("something went wrong on our side; it has been logged"))
         self._start_some()
 
     def _failed(self, attempt: Attempt, error: DialError) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from peer.errors import FrameError
 from peer.messages import (
@@ -28,6 +28,7 @@ from peer.messages import (
     Message,
     Ping,
     Pong,
+    Refuse,
     Unknown,
 )
 from peer.outbox import MOST
@@ -41,6 +42,8 @@ from reactor.errors import DialError
 LINGER = 2.0
 # One turn of the loop takes so many messages of one link.
 MESSAGES_A_TURN = 64
+# What says only that somebody is there.
+SIGNS_OF_LIFE = (Ack, Ping, Pong)
 
 _NO_PAGE = b"This is the port of a chat peer; it has no pages.\n"
 _NO_HTTP = (
@@ -59,6 +62,21 @@ class Limits:
     lost_after: float = 30.0
     least_rate: int = 500  # while bytes wait
     rate_window: float = 10.0
+
+
+# What a person can do something about.
+_WORDS = {
+    "": "no reason given",
+    "in_use": "in_use: another program with our id is linked to it",
+    "own_id": "own_id: it has the same id as this peer",
+    "busy": "busy: it has no room for more links",
+    "storage": "storage: it cannot keep messages just now",
+    "timeout": "timeout: it had heard nothing from us for a while",
+}
+
+
+def _in_words(reason: str) -> str:
+    return _WORDS.get(reason, reason)
 
 
 class Goodbye(Exception):
@@ -103,7 +121,7 @@ class Link:
         self.ready = reactor.future()  # of a dialler: open, or the DialError that says why not
         self.why = ""
         self.opened_at = 0.0
-        self.talked_at = 0.0  # when something that is no sign of life went either way
+        self.talked_at = reactor.now  # when something that is no sign of life went either way
         self.is_used = False  # something but greetings and resumed messages has come
         self.is_away = False
         self.claims: Sequence[Membership] = ()  # the channels that the other side says it is in
@@ -143,6 +161,11 @@ class Link:
         return self.protocol.state is OPEN and not self._transport.is_closing
 
     @property
+    def is_closing(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self._transport.is_closing
+
+    @property
     def is_original(self) -> bool:
         return self.protocol.is_original
 
@@ -163,7 +186,7 @@ class Link:
     def send(self, message: Message) -> None:
         """Nothing if the link is not open any more."""
         if self.is_open:
-            if not isinstance(message, Ping | Pong | Ack):
+            if type(message) not in SIGNS_OF_LIFE:
                 self.talked_at = self._reactor.now
             self._write(self.protocol.send(message))
 
@@ -280,7 +303,7 @@ class Link:
                 if message is None:
                     self._transport.resume_reading()
                     return
-                self._take(message)
+                _TAKERS[type(message)](self, message)
         except FrameError as error:
             self.fail(error)
         except Goodbye as goodbye:
@@ -288,18 +311,6 @@ class Link:
         else:
             self._transport.pause_reading()
             self._reactor.call_soon(self._take_some)
-
-    def _take(self, message: Message | Unknown) -> None:
-        if isinstance(message, Handshake | HandshakeAck):
-            self._greet(message)
-        elif isinstance(message, Unknown):
-            self.send(Error(code="unsupported", message=message.kind[:100]))
-        elif isinstance(message, Bye):
-            self._let_go(f"it said goodbye ({message.reason or 'no reason given'})")
-        elif isinstance(message, Error) and message.code != "unsupported":
-            self._let_go(f"it reported an error ({message.code}: {message.message[:200]})")
-        else:
-            self._talk(message)
 
     def _greet(self, hello: Hello) -> None:
         self.answer = answer = self._owner.greet(self, hello)
@@ -317,23 +328,50 @@ class Link:
         self._owner.opened(self)
         self.ready.set_result(None)
 
-    def _talk(self, message: Message) -> None:
-        resumed = isinstance(message, Chat | Broadcast) and self.resumed > 0
+    def _take_text(self, text: Chat | Broadcast) -> None:
+        resumed = self.resumed > 0
         if resumed:
             self.resumed -= 1
-        elif not isinstance(message, Channels):
-            self.is_used = True
-        if isinstance(message, Channels):
-            self.claims = message.channels
-        if isinstance(message, Ping):
-            self.send(Pong(n=message.n))
-        elif isinstance(message, Pong):
-            if message.n == self._pings:
-                self.round_trip = self._reactor.now - self._ping_at
         else:
-            if not isinstance(message, Ack):
-                self.talked_at = self._reactor.now
-            self._owner.received(self, message, resumed)
+            self.is_used = True
+        self.talked_at = self._reactor.now
+        self._owner.received(self, text, resumed)
+
+    def _take_ack(self, ack: Ack) -> None:
+        self.is_used = True
+        self._owner.received(self, ack, False)
+
+    def _take_refuse(self, refuse: Refuse) -> None:
+        self.is_used = True
+        self.talked_at = self._reactor.now
+        self._owner.received(self, refuse, False)
+
+    def _take_channels(self, channels: Channels) -> None:
+        self.claims = channels.channels
+        self.talked_at = self._reactor.now
+        self._owner.received(self, channels, False)
+
+    def _take_ping(self, ping: Ping) -> None:
+        self.is_used = True
+        self.send(Pong(n=ping.n))
+
+    def _take_pong(self, pong: Pong) -> None:
+        self.is_used = True
+        if pong.n == self._pings:
+            self.round_trip = self._reactor.now - self._ping_at
+
+    def _take_bye(self, bye: Bye) -> None:
+        self._let_go(f"it said goodbye ({_in_words(bye.reason)})")
+
+    def _take_error(self, error: Error) -> None:
+        if error.code == "unsupported":
+            self.is_used = True
+            self.talked_at = self._reactor.now
+        else:
+            self._let_go(f"it reported an error ({error.code}: {error.message[:200]})")
+
+    def _take_unknown(self, unknown: Unknown) -> None:
+        self.send(Error(code="unsupported", message=unknown.kind[:100]))
 
     def _let_go(self, why: str) -> None:
         self.why = self.why or why
@@ -407,3 +445,10 @@ class Link:
             self.is_away = True
             self._owner.away(self)
         self._deadline.move(next(step for step in steps if step > now))
+
+
+_TAKERS: Final[dict[type, Callable[[Link, Any], None]]] = {
+    Handshake: Link._greet, HandshakeAck: Link._greet, Chat: Link._take_text, Broadcast: Link._take_text,
+    Ack: Link._take_ack, Refuse: Link._take_refuse, Channels: Link._take_channels, Ping: Link._take_ping,
+    Pong: Link._take_pong, Bye: Link._take_bye, Error: Link._take_error, Unknown: Link._take_unknown,
+}  # fmt: skip

@@ -222,7 +222,7 @@ class Mail:
         """That they are settled may be lost: they are sent once more then, and taken for seen."""
         if copies:
             saving = self._store.save(Settled(contact.peer_id, tuple(copy.seq for copy in copies), reason))
-            saving.on_done(lambda saving: saving.error)
+            _ = saving.error  # whatever it will be
         for copy in copies:
             self._count_settled(copy)
 

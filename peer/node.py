@@ -156,10 +156,11 @@ class Node:
             self._announce()
 
     def keys(self, keys: Mapping[str, str]) -> None:
-        """The present keys of the closed channels that we are in; a key changes when a member is removed."""
-        for channel, key in keys.items():
-            if channel in self.channels:
-                self.join(channel, key)
+        """The present keys of all closed channels that we are in. One changes when a member is removed, and is gone
+        when the channel has become open.
+        """
+        for channel in self.channels:
+            self.join(channel, keys.get(channel, ""))
 
     def members(self, channel: str) -> list[Contact]:
         """Who else is in it, linked or not."""
@@ -251,8 +252,19 @@ class Node:
         return link
 
     def has_room(self) -> bool:
-        """Whether another connection may be let in."""
-        return len(self.links) < self.settings.max_links
+        """Whether another connection may be let in. Where there is no room left, one that has not said who it is, or who
+        is no friend and has been silent longest, makes some; or anybody could fill the port with saying nothing.
+        """
+        if len(self.links) < self.settings.max_links:
+            return True
+        spare = [link for link in self.links if not link.is_closing and not self._is_friend(link)]
+        if spare:
+            min(spare, key=lambda link: (bool(link.peer_id), link.talked_at)).abort("made room for another one")
+        return bool(spare)
+
+    def _is_friend(self, link: Link) -> bool:
+        contact = self.contacts.get(link.peer_id)
+        return contact is not None and link in contact.links and self._is_wanted(contact)
 
     def _link_to(self, contact: Contact) -> Link:
         have, backlog = contact.inbox.have, contact.outbox.backlog

@@ -36,11 +36,15 @@ from reactor.errors import LocalProtocolError
 
 
 class Role(Enum):
+    __hash__ = object.__hash__  # that of Enum is written in Python, and the tables are asked for every message
+
     DIALLER = "dialler"
     ACCEPTOR = "acceptor"
 
 
 class State(Enum):
+    __hash__ = object.__hash__
+
     HELLO_WAIT = "waiting for the handshake"
     OPEN = "open"
     CLOSING = "closing"
@@ -143,7 +147,7 @@ class Connection:
         state = RECEIVED[self.role][self.state].get(kind_of(message))
         if state is None:
             raise FrameError("bad_state", f"no {name_of(message)} while {self.state.value}")
-        if isinstance(message, Handshake | HandshakeAck):
+        if self.state is HELLO_WAIT and isinstance(message, Handshake | HandshakeAck):
             self._meet(message)
         self.state = state
 

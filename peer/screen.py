@@ -149,20 +149,28 @@ class Terminal:
         if not self._under_way:
             self._on_free()
 
-    def go_on(self) -> None:
-        """As Ctrl-Q does: what was written goes out. First the stop of our own, or the system takes this one for
-        somebody else's and leaves it.
+    def make_way(self) -> None:
+        """Nothing is in the way of what is written next: a stopped terminal goes on, and what nobody takes (the network
+        to it is down) is thrown away. Or a thread in `write` would keep us from setting modes, too.
         """
+        self._go_on()
+        if not self.drain():
+            with suppress(termios.error, OSError):
+                termios.tcflush(self._fd, termios.TCOFLUSH)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """As Ctrl-Q does. The system lets only who has stopped it do that, so stop it first."""
         with suppress(termios.error, OSError):  # no terminal, or none any more
             termios.tcflow(self._fd, termios.TCOOFF)
             termios.tcflow(self._fd, termios.TCOON)
 
-    def drain(self) -> None:
-        """All that was written is out when this returns, unless nobody takes it."""
+    def drain(self) -> bool:
+        """Whether all that was written is out, after a while."""
         self._hand_over()
         out = threading.Event()
         self._pool.run(out.set)
-        out.wait(DRAIN_SECONDS)
+        return out.wait(DRAIN_SECONDS)
 
     def close(self) -> None:
         self._hand_over()
@@ -195,12 +203,10 @@ class Screen(RawScreen):
         self.flush()
 
     def _stop(self) -> None:
-        """Out before this returns: what comes next is the shell's, or, after Ctrl-Z, nothing for a while. A terminal
-        that was stopped goes on, or it would wait for what restores it.
-        """
-        self.write(WRAP_ON)
-        self._terminal.go_on()
+        """Out before this returns: what comes next is the shell's, or, after Ctrl-Z, nothing for a while."""
+        self._terminal.make_way()
         try:
+            self.write(WRAP_ON)
             super()._stop()
         finally:
             self._terminal.drain()

@@ -27,7 +27,7 @@ from reactor.core.task import Future
 # A window keeps so many lines, and not more than so many characters: somebody might send only long ones.
 MOST_LINES: Final = 2000
 MOST_CHARACTERS: Final = 500_000
-# Anybody may write to us, under as many ids as they like. What a closed window had is in the history.
+# With people: anybody may write to us, under as many ids as they like. What a closed window had is in the history.
 MOST_WINDOWS: Final = 200
 HISTORY_LINES: Final = 50
 
@@ -211,10 +211,14 @@ class Windows(Lines):
         window = self._windows.get(place)
         if window is None:
             window = self._windows[place] = Window(place)
-            if len(self._windows) > MOST_WINDOWS:
-                keep = (LOG, place, self.active.place)
-                del self._windows[next(place for place in self._windows if place not in keep)]
+            self._close_one(but_for=place)
         return window
+
+    def _close_one(self, but_for: Place) -> None:
+        """The oldest with a person, if there are too many."""
+        people = [place for place in self._of(Kind.PERSON) if place not in (but_for, self.active.place)]
+        if len(people) >= MOST_WINDOWS:
+            del self._windows[people[0]]
 
     def unread(self, place: Place) -> int:
         return self._windows[place].unread if place in self._windows else 0

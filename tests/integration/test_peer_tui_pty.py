@@ -237,7 +237,7 @@ def test_a_stopped_terminal_stops_nothing_else(ann: Seat, bob: Peer) -> None:
     ann.wait_for("Bob: number 89", "Bob: number 80", "Bob>")
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGQUIT", "ctrl c", "ctrl d", "stopped"])
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGQUIT", "ctrl c", "ctrl d", "stopped", "unread"])
 def test_however_it_ends_the_terminal_is_given_back(ann: Seat, how: str) -> None:
     if how.startswith("ctrl"):
         ann.type(chr(ord(how[-1]) - 96))
@@ -247,6 +247,12 @@ def test_however_it_ends_the_terminal_is_given_back(ann: Seat, how: str) -> None
         ann.type("nobody sees this")
         time.sleep(0.1)
         ann.process.send_signal(signal.SIGTERM)
+    elif how == "unread":  # the network to the terminal is down, say: what is drawn fills the buffers of the system
+        for cols in range(100, 160):
+            fcntl.ioctl(ann.master, termios.TIOCSWINSZ, struct.pack("HHHH", 50, cols, 0, 0))
+            time.sleep(0.03)
+        ann.process.send_signal(signal.SIGTERM)
+        time.sleep(2)
     else:
         ann.process.send_signal(getattr(signal, how))
     assert ann.wait_ended() == 0

@@ -12,7 +12,7 @@ import pytest
 from mesh import EPOCH, OTHER_EPOCH, PORT, Disk, Mesh, Raw, Stub, frame, hello
 
 from peer.errors import PeerError
-from peer.letters import Letter
+from peer.letters import DELIVERED, Letter
 from peer.messages import MAX_TEXT, Have
 from peer.node import Listed, Settings
 from peer.outbox import MOST
@@ -93,6 +93,18 @@ def test_numbers_are_counted_within_an_epoch(mesh: Mesh) -> None:
     peer = raw(mesh, epoch=OTHER_EPOCH)
     peer.send("new")
     assert mesh.ears["ann"].texts == ["old", "new"]
+
+
+def test_what_comes_late_of_a_stream_that_was_replaced_is_dropped(mesh: Mesh) -> None:
+    """zoe would decide which link stays; until she does, the newer one says which stream it is."""
+    mesh.start("ann")
+    old = raw(mesh, "zoe")
+    old.send("old")
+    new = raw(mesh, "zoe", epoch=OTHER_EPOCH)
+    new.send("new")
+    old.frames()
+    old.send("late")
+    assert mesh.ears["ann"].texts == ["old", "new"] and not old.frames("ack")
 
 
 def test_the_epoch_survives_a_restart_and_the_instance_does_not(mesh: Mesh) -> None:
@@ -293,7 +305,7 @@ def test_a_message_of_theirs_that_cannot_be_kept_is_not_shown_and_comes_again(me
     mesh.advance(4)
     assert not mesh.ears["ann"].texts and "disk full" in mesh.ears["ann"].troubles
     assert states(letter)["ann"] in ("queued", "sent")
-    assert ("disconnected", "it said goodbye (storage)") in mesh.ears["bob"].said
+    assert ("disconnected", "it said goodbye (storage: it cannot keep messages just now)") in mesh.ears["bob"].said
     disk.error = None
     mesh.advance(60)
     assert mesh.ears["ann"].texts == ["hi"] and states(letter) == {"ann": "delivered"}
@@ -558,6 +570,7 @@ def test_in_a_channel_those_count_who_are_members_when_it_is_sent(mesh: Mesh) ->
     mesh.advance(5)
     assert mesh.ears["bob"].texts == ["hi"] and not mesh.ears["dan"].texts
     assert states(letter)["bob"] == "delivered" and "dan" not in letter.states
+    assert letter.count(DELIVERED) == 1 and len(letter.states) == 2 and not letter.is_direct
 
 
 def test_a_newcomer_sees_a_channel_from_its_joining_on(mesh: Mesh) -> None:

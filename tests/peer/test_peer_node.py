@@ -322,6 +322,16 @@ def test_another_address_takes_the_place_of_the_one_that_is_dialled(mesh: Mesh) 
     assert isinstance(first.error, DialError) and second.result().is_open
 
 
+def test_who_is_not_wanted_any_more_when_a_dial_fails_is_not_dialled_again(mesh: Mesh) -> None:
+    ann = mesh.start("ann", "x")
+    mesh.wires.dead.add("bob")
+    ann.listed([Listed("bob", "", Address("bob", PORT), ("x",))])
+    mesh.advance(8)
+    ann.leave("x")
+    mesh.advance(100)
+    assert len(mesh.wires.dials) == 1
+
+
 def test_a_large_channel_is_not_dialled_all_at_once(mesh: Mesh) -> None:
     ann = mesh.start("ann", "x")
     for n in range(40):
@@ -669,22 +679,29 @@ def test_a_bad_frame_gets_its_error_and_ends_its_link_and_no_other(mesh: Mesh, d
 
 def test_connections_that_say_nothing_are_let_go_after_ten_seconds(mesh: Mesh) -> None:
     ann = mesh.start("ann", settings=Settings(max_links=50))
-    peers = []
-    while ann.has_room():
-        peers.append(Raw(mesh, ann))
-    assert len(peers) == 50
+    peers = [Raw(mesh, ann) for _ in range(50)]
     mesh.advance(10.1)
     assert ann.has_room() and not ann.links and all(peer.is_closed for peer in peers)
     assert not mesh.ears["ann"].said
 
 
-def test_there_is_room_for_256_links_if_nothing_else_is_said(mesh: Mesh) -> None:
-    ann = mesh.start("ann")
-    peers = [raw(mesh, f"p{n:03}") for n in range(256)]
-    assert not ann.has_room()
-    peers[7].transport.abort()
-    mesh.advance(0)
+def test_friends_keep_their_room_and_strangers_make_some_for_the_next(mesh: Mesh) -> None:
+    ann = mesh.start("ann", settings=Settings(max_links=4))
+    ann.join("room")
+    friends = [raw(mesh, f"friend{n}", channels=["room"]) for n in range(2)]
+    talker = raw(mesh, "talker")
+    nobody = Raw(mesh, ann)
+    mesh.advance(1)
+    talker.send("hi")
     assert ann.has_room()
+    mesh.advance(0)
+    assert nobody.is_closed and not talker.is_closed
+    raw(mesh, "friend2", channels=["room"])
+    assert ann.has_room()
+    mesh.advance(0)
+    assert talker.is_closed and not any(friend.is_closed for friend in friends)
+    raw(mesh, "friend3", channels=["room"])
+    assert not ann.has_room()
 
 
 def test_a_thousand_strangers_are_forgotten_when_there_is_no_room_for_more(mesh: Mesh) -> None:
@@ -836,6 +853,16 @@ def test_an_original_peer_that_floods_or_is_muted_or_is_no_member_is_not_shown(m
     ann.mute("old", True)
     peer.feed(b'{"type":"chat","message":"muted"}')
     assert not mesh.ears["ann"].texts and peer.link.is_open
+
+
+def test_a_message_of_an_original_peer_that_cannot_be_kept_is_shown_all_the_same(mesh: Mesh) -> None:
+    """It would not come again."""
+    disk = Disk(mesh.reactor)
+    mesh.start("ann", store=disk)
+    peer = original(mesh)
+    disk.error = OSError("disk full")
+    peer.feed(b'{"type":"chat","message":"hi"}')
+    assert mesh.ears["ann"].texts == ["hi"] and mesh.ears["ann"].troubles == ["disk full"]
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------

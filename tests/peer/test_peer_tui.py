@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,12 +15,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mesh import TIMESTAMP, Mesh, Raw
 
+from peer.chat import Chat
 from peer.editing import MOST_RECALLED, Recall, complete
 from peer.letters import DELIVERED, FAILED, SENT, Letter
 from peer.messages import MAX_TEXT
 from peer.node import Node
 from peer.screen import FRAME_SECONDS, ReactorLoop, Terminal
 from peer.store import Entry, MemoryStore
+from peer.tui import Typed
 from peer.view import MOST_TYPED, SIDE, View
 from peer.windows import (
     HISTORY_LINES,
@@ -467,8 +470,9 @@ def test_somebody_with_many_ids_does_not_open_windows_without_end(seat: Seat) ->
     for number in range(2 * MOST_WINDOWS):
         peer_id = f"p{number}"
         seat.windows.message(Entry(f"{peer_id}:e:1", peer_id, "x", "direct", peer_id, "spam", number, 1, TIMESTAMP))
-    assert len(seat.windows._windows) == MOST_WINDOWS
-    assert seat.windows.places()[:2] == [LOG, DEV] and seat.lines == ["12:00 Bob: hello"]
+    places = seat.windows.places()
+    assert len(places) == 3 + MOST_WINDOWS
+    assert places[:2] == [LOG, DEV] and seat.lines == ["12:00 Bob: hello"]
 
 
 def test_troubles_are_said_where_somebody_looks(seat: Seat) -> None:
@@ -790,6 +794,97 @@ def test_unknown_keys_are_left_to_others(seat: Seat) -> None:
     assert seat.view.prompt.edit_text == ""
 
 
+# -- what is typed -----------------------------------------------------------------------------------------------------
+
+
+class NoTrackers:
+    """Lets everybody in everywhere, at once or when it is told to."""
+
+    def __init__(self, seat: Seat) -> None:
+        self.merged: list[Any] = []
+        self.answer = seat.mesh.reactor.future()
+
+    async def join(self, channel: str, password: str | None, invite: str | None) -> Any:
+        await self.answer
+        return SimpleNamespace(channel_key="")
+
+    async def fetch(self, channel: str) -> list[Any]:
+        return []
+
+
+class Desk:
+    """What is typed, behind a seat."""
+
+    def __init__(self, seat: Seat) -> None:
+        self.seat = seat
+        self.quits = 0
+        self.trackers = NoTrackers(seat)
+        program = SimpleNamespace(
+            node=seat.node, store=seat.store, reactor=seat.mesh.reactor, quit=self._quit,
+            chat=Chat(seat.node, self.trackers),  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.typed = Typed(program, seat.windows, lambda: bool(seat.view.prompt.edit_text))  # type: ignore[arg-type]
+
+    def _quit(self) -> None:
+        self.quits += 1
+
+    def submit(self, text: str, place: Place = DEV) -> bool:
+        taken = self.typed.submit(place, text)
+        self.seat.mesh.advance(1)
+        return taken
+
+
+@pytest.fixture
+def desk(seat: Seat) -> Desk:
+    return Desk(seat)
+
+
+def test_what_is_typed_in_a_channel_or_to_a_person_is_said_there(desk: Desk) -> None:
+    assert desk.submit("hello") and desk.submit("psst", BOB) and desk.submit("fire!", Place(Kind.BROADCAST))
+    assert [(entry.channel, entry.text) for entry in desk.seat.mesh.ears["bob"].entries] == [
+        ("dev", "hello"), ("direct", "psst"), ("broadcast", "fire!"),
+    ]  # fmt: skip
+    assert desk.seat.lines == ["12:00 Ann: hello ✓✓ 1/1"]
+
+
+def test_two_slashes_begin_a_message_with_one(desk: Desk) -> None:
+    assert desk.submit("//etc/hosts")
+    assert desk.seat.mesh.ears["bob"].texts == ["/etc/hosts"]
+
+
+def test_what_cannot_be_sent_is_not_taken_and_why_is_said_there(desk: Desk) -> None:
+    assert not desk.submit("hello", Place(Kind.PERSON, "nobody"))
+    assert not desk.submit("x" * (MAX_TEXT + 1))
+    assert desk.seat.windows.active.lines[-1].text.startswith(f"[Peer] The message has {MAX_TEXT + 1} characters")
+    desk.seat.windows.activate(Place(Kind.PERSON, "nobody"))
+    assert desk.seat.lines == ["12:00 [Peer] Not connected to peer: nobody"]
+
+
+def test_commands_answer_where_they_were_typed_and_in_the_log(desk: Desk) -> None:
+    assert desk.submit("/channels")
+    answer = ["[Peer] In 1 channels", "- dev (2 members, 1 connected)"]
+    assert [line.text for line in desk.seat.windows.active.lines] == answer
+    assert desk.seat.log[-2:] == answer
+    assert desk.submit("channels", LOG) and desk.submit("/channels", LOG)
+    assert desk.seat.log[-6:] == answer * 3
+    assert desk.submit("/quit") and desk.quits == 1
+    assert desk.submit("/nonsense")
+    assert "[Peer] Unknown command: nonsense" in desk.seat.log
+
+
+def test_who_joins_a_channel_is_shown_it_but_not_while_typing(desk: Desk) -> None:
+    art = Place(Kind.CHANNEL, "art")
+    desk.trackers.answer.set_result(None)
+    desk.submit("/join art")
+    assert desk.seat.windows.active.place == art
+    desk.seat.windows.activate(DEV)
+    desk.submit("/join art")
+    assert desk.seat.windows.active.place == DEV
+    desk.seat.type("half a thou")
+    desk.submit("/join music")
+    assert desk.seat.windows.active.place == DEV and Place(Kind.CHANNEL, "music") in desk.seat.windows.places()
+
+
 # -- urwid on a reactor ------------------------------------------------------------------------------------------------
 
 
@@ -900,6 +995,6 @@ def test_a_terminal_that_is_gone_takes_everything(reactor: FakeReactor) -> None:
     os.close(writing)
     terminal.write("y")
     terminal.flush()
-    terminal.go_on()
+    terminal._go_on()
     reactor.advance(1)
     assert not terminal.is_busy
