@@ -6,12 +6,14 @@ import argparse
 import getpass
 import importlib.metadata
 import io
+import math
 import os
 import re
 import sys
 from pathlib import Path
 
 from peer.identity import default_directory
+from peer.messages import MAX_NAME
 from peer.node import Settings
 from peer.output import PlainOutput
 from peer.program import Options, Program
@@ -21,7 +23,6 @@ from reactor.core.loop import Reactor
 from reactor.errors import StartError
 
 DEFAULT_TRACKER = Address("127.0.0.1", 8000)
-MAX_NAME = 64
 URWID = (5, 1)  # the first that is known to do; Debian has a much older one
 
 
@@ -47,10 +48,11 @@ def main(argv: list[str] | None = None) -> int:
 def run(given: argparse.Namespace, reactor: Reactor, log: Log) -> int:
     directory = given.data or default_directory(given.port, os.environ)
     options = Options(
-        given.port, given.listen, tuple(given.tracker or [DEFAULT_TRACKER]) if not given.no_tracker else (),
-        given.name or "", given.id or "", given.advertise, directory, not given.no_history, given.user,
-        _password(given), given.daemon, given.http,
-        Settings(burst=given.burst, rate=given.rate, max_links=given.max_links),
+        given.port, listen=given.listen,
+        trackers=() if given.no_tracker else tuple(given.tracker or [DEFAULT_TRACKER]),
+        name=given.name or "", peer_id=given.id or "", advertise=given.advertise, history=not given.no_history, user=given.user,
+        password=_password(given), daemon=given.daemon, http=given.http,
+        settings=Settings(burst=given.burst, rate=given.rate, max_links=given.max_links),
     )  # fmt: skip
     if _takes_the_screen(given):
         from peer import tui  # which needs urwid
@@ -123,10 +125,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     look.add_argument("--tui", action="store_true", help="take the whole screen (default in a terminal)")
     look.add_argument("--plain", action="store_true", help="lines in and lines out, without a screen")
     add("--daemon", action="store_true", help="go on when the input has ended; without a screen, but for --tui")
-    add("--burst", type=int, default=Settings.burst,
+    add("--burst", type=_count, default=Settings.burst,
         help="messages that one peer may send at once (default %(default)s)")  # fmt: skip
-    add("--rate", type=float, default=Settings.rate, help="and then a second (default %(default)s); 0: no limit")
-    add("--max-links", type=int, default=Settings.max_links, help="connections at the most (default %(default)s)")
+    add("--rate", type=_rate, default=Settings.rate, help="and then a second (default %(default)s); 0: no limit")
+    add("--max-links", type=_count, default=Settings.max_links, help="connections at the most (default %(default)s)")
     return parser.parse_args(argv)
 
 
@@ -150,6 +152,22 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text} is no port: 0 to 65535")
     return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 0")
+    return rate
 
 
 def _tracker(text: str) -> Address:

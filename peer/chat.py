@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from peer.answers import Listed as Answer
 from peer.contact import Contact
@@ -12,20 +11,13 @@ from peer.link import Link
 from peer.node import Listed, Node
 from peer.trackers import Trackers
 from reactor.core.address import Address
-from reactor.core.task import Future
+from reactor.core.task import Future, sleep
 from reactor.core.timers import Timer
 from reactor.errors import DialError
 
 # How long the end waits for what is on its way, and then for the links to close.
 FLUSH_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
-
-
-class Known(NamedTuple):
-    """Somebody we have heard of, from a tracker or on a link."""
-
-    peer_id: str
-    username: str
 
 
 class Chat:
@@ -35,25 +27,24 @@ class Chat:
 
     # -- who ---------------------------------------------------------------------------------------------------------
 
-    def known(self) -> dict[str, Known]:
-        """Everybody else, by id."""
-        found = {peer.peer_id: Known(peer.peer_id, peer.username) for peer in self.trackers.merged}
-        for contact in self.node.contacts:
-            found[contact.peer_id] = Known(contact.peer_id, contact.username or contact.peer_id)
-        found.pop(self.node.peer_id, None)
-        return found
+    def _names(self) -> dict[str, str]:
+        """The name of everybody else that a tracker or a link has told of, by id."""
+        names = {peer.peer_id: peer.username for peer in self.trackers.merged}
+        names.update((contact.peer_id, contact.username or contact.peer_id) for contact in self.node.contacts)
+        names.pop(self.node.peer_id, None)
+        return names
 
     def find(self, who: str) -> str:
         """The id that is meant by an id, a name, or the beginning of an id that only one has. PeerError."""
-        known = self.known()
-        if who in known:
+        names = self._names()
+        if who in names:
             return who
-        found = [peer.peer_id for peer in known.values() if peer.username == who]
-        found = found or [peer_id for peer_id in known if peer_id.startswith(who)]
+        found = [peer_id for peer_id, name in names.items() if name == who]
+        found = found or [peer_id for peer_id in names if peer_id.startswith(who)]
         if not found:
             raise PeerError(f"Not connected to peer: {who}")
         if len(found) > 1:
-            several = ", ".join(f"{peer_id} ({known[peer_id].username})" for peer_id in found[:5])
+            several = ", ".join(f"{peer_id} ({names[peer_id]})" for peer_id in found[:5])
             raise Ambiguous(f"{who} is ambiguous: {several}. Give more of the id")
         return found[0]
 
@@ -116,7 +107,7 @@ class Chat:
         """Wait for what present links can still deliver; False if it took too long."""
         reactor, end = self.node.reactor, self.node.reactor.now + FLUSH_SECONDS
         while not self.node.mail.is_flushed and reactor.now < end:
-            await _pause(self.node, 0.05)
+            await sleep(0.05)
         return self.node.mail.is_flushed
 
     async def close(self) -> bool:
@@ -138,9 +129,3 @@ async def _worked(outcome: Future[Link]) -> bool:
     except DialError:
         return False
     return True
-
-
-async def _pause(node: Node, seconds: float) -> None:
-    future = node.reactor.future()
-    node.reactor.call_later(seconds, future.set_result, None)
-    await future

@@ -15,6 +15,7 @@ from peer.contact import Contact
 from peer.errors import PeerError
 from peer.lines import Lines
 from peer.link import Link
+from peer.messages import BROADCAST
 from peer.output import Output
 from peer.store import Entry, Store
 from reactor.core.address import Address
@@ -137,14 +138,14 @@ class Commands:
         return f"{contact.peer_id}{name}: {', '.join(parts)}"
 
     def _mute(self, rest: str) -> None:
-        self._set_muted("mute", rest, True)
+        self._set_muted(rest, True)
 
     def _unmute(self, rest: str) -> None:
-        self._set_muted("mute", rest, False)
+        self._set_muted(rest, False)
 
-    def _set_muted(self, command: str, rest: str, muted: bool) -> None:
+    def _set_muted(self, rest: str, muted: bool) -> None:
         if not rest:
-            raise Usage(command)
+            raise Usage("mute")
         peer_id = self._chat.find(rest)
         self._node.mute(peer_id, muted)
         self._line(f"[Peer] {'Muted' if muted else 'Unmuted'}: {peer_id}")
@@ -191,7 +192,7 @@ class Commands:
         if entry.peer:
             where = f" to {entry.peer}" if is_ours else ""
         else:
-            where = f" in {entry.channel}" if entry.channel not in ("broadcast",) else " (broadcast)"
+            where = f" in {entry.channel}" if entry.channel != BROADCAST else " (broadcast)"
         return f"{_local_time(entry.timestamp)} {who}{where}: {entry.text}"
 
     # -- channels ----------------------------------------------------------------------------------------------------
@@ -236,7 +237,7 @@ class Commands:
         for channel in self._node.channels:
             members = self._node.members(channel)
             linked = sum(1 for contact in members if contact.links)
-            closed = ", closed" if self._node.channels[channel] else ""
+            closed = ", closed" if self._node.channels.is_closed(channel) else ""
             self._line(f"- {channel} ({len(members) + 1} members, {linked} connected{closed})")
 
     async def _policy(self, rest: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from peer.contact import Contact
@@ -128,7 +129,7 @@ class Dialling:
             if self._attempts.get(attempt.contact.peer_id) is attempt:
                 self._running += 1
                 attempt.task = self._reactor.spawn(self._run(attempt))
-                attempt.task.on_done(lambda task, attempt=attempt: self._over(attempt, task))  # type: ignore[misc]
+                attempt.task.on_done(partial(self._over, attempt))
 
     async def _run(self, attempt: Attempt) -> None:
         try:
@@ -141,7 +142,7 @@ class Dialling:
         except DialError as error:
             self._failed(attempt, error)
 
-    def _over(self, attempt: Attempt, task: Task[None]) -> None:
+    def _over(self, attempt: Attempt, task: Future[None]) -> None:
         self._running -= 1
         attempt.task = None
         if task.error is not None and not isinstance(task.error, Cancelled):  # a mistake of ours, and a failed dial

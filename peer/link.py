@@ -394,7 +394,7 @@ class Link:
         if not self.why:
             reason = error.strerror or str(error) if error is not None else ""
             self.why = f"the connection was lost ({reason.lower()})" if reason else "the connection was lost"
-        self.protocol.state = CLOSED
+        self.protocol.close()
         self._deadline.close()
         self._rate.close()
         self._answer_probes(alive=False)

@@ -42,7 +42,7 @@ class Mail:
         audience: Audience,
         burst: int,
     ) -> None:
-        """`burst`: so many messages may be on their way to one peer without being acknowledged; 0: any number."""
+        """`burst`: so many messages may be on their way to one peer unacknowledged; at least 1, if there is a rate."""
         self.letters: dict[str, Letter] = {}
         self._reactor = reactor
         self._author = author
@@ -214,14 +214,14 @@ class Mail:
     def _settle(self, contact: Contact, copies: Sequence[Copy], reason: str = "") -> None:
         """Copies are delivered, or failed for a reason."""
         letters = [self.letters[copy.entry.id] for copy in copies]
-        self._save_settled(contact, copies, reason)
+        self._save_settled(contact, copies)
         for letter in letters:
             self._tell(letter, contact.peer_id, reason)
 
-    def _save_settled(self, contact: Contact, copies: Sequence[Copy], reason: str = "") -> None:
+    def _save_settled(self, contact: Contact, copies: Sequence[Copy]) -> None:
         """That they are settled may be lost: they are sent once more then, and taken for seen."""
         if copies:
-            saving = self._store.save(Settled(contact.peer_id, tuple(copy.seq for copy in copies), reason))
+            saving = self._store.save(Settled(contact.peer_id, tuple(copy.seq for copy in copies)))
             _ = saving.error  # whatever it will be
         for copy in copies:
             self._count_settled(copy)

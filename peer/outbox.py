@@ -103,10 +103,6 @@ class Outbox:
         """Those that have waited too long; a clock that was set back makes them wait longer."""
         return self._settle([seq for seq, copy in self._copies.items() if unix_time - copy.made_at > KEEP_SECONDS])
 
-    def give_up(self) -> list[Copy]:
-        """All of them."""
-        return self._settle(list(self._copies))
-
     def _settle(self, seqs: list[int]) -> list[Copy]:
         settled = [self._copies.pop(seq) for seq in seqs]
         if seqs and self._waiting and self._waiting[0] <= seqs[-1]:  # some had not been sent on this link

@@ -11,9 +11,9 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from peer.answers import Listed, parse_ip
+from peer.answers import Listed, Port, parse_ip
 from peer.letters import Letter
-from peer.messages import MAX_NAME, MAX_TEXT
+from peer.messages import MAX_TEXT, Name
 from peer.store import Entry
 from reactor import HTTPError, Response
 
@@ -22,8 +22,6 @@ T = TypeVar("T")
 MAX_WAIT: Final = 30
 MAX_ENTRIES: Final = 1000
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
-Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_ENTRIES)]

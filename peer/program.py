@@ -54,7 +54,6 @@ class Options:
     name: str = ""
     peer_id: str = ""
     advertise: str = ""
-    data: Path | None = None
     history: bool = True
     user: str = ""
     password: str = ""

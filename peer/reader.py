@@ -63,7 +63,7 @@ class Reader:
         mark = contact.inbox.take(text.seq, code)
         entry = None if code else self._entry(contact, text, text.id, n)
         saving = self._store.save(Received(link.peer_id, mark, entry))
-        saving.on_done(lambda _: self._stored(contact, link, mark, entry, saving))
+        saving.on_done(lambda _: self._stored(contact, mark, entry, saving))
 
     def _judge(self, contact: Contact, link: Link, text: Text, resumed: bool) -> str:
         """Why a message is not taken; "" if it is. The pace comes first: a refusal costs us as much as a message."""
@@ -102,9 +102,7 @@ class Reader:
             plain_text(text.message), lamport, n, text.timestamp or self._author.timestamp(),
         )  # fmt: skip
 
-    def _stored(
-        self, contact: Contact, link: Link, mark: Mark, entry: Entry | None, saving: Future[None]
-    ) -> None:
+    def _stored(self, contact: Contact, mark: Mark, entry: Entry | None, saving: Future[None]) -> None:
         error = saving.error
         if error is not None:  # not shown, and not acknowledged: it has to come again
             contact.inbox.give_back()

@@ -15,11 +15,11 @@ from peer.messages import Channels, Membership
 
 
 class Rooms:
-    """Iterating gives the names; `rooms[name]` is the key, "" of an open channel."""
+    """Iterating gives the names."""
 
     def __init__(self, peer_id: str) -> None:
         self._peer_id = peer_id
-        self._keys: dict[str, str] = {}
+        self._keys: dict[str, str] = {}  # by name; "" of an open channel
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._keys))
@@ -29,9 +29,6 @@ class Rooms:
 
     def __contains__(self, name: object) -> bool:
         return name in self._keys
-
-    def __getitem__(self, name: str) -> str:
-        return self._keys[name]
 
     def enter(self, name: str, key: str) -> bool:
         """Whether anything has changed by it."""

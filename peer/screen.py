@@ -38,6 +38,9 @@ WRAP_OFF, WRAP_ON = "\x1b[?7l", "\x1b[?7h"
 class ReactorLoop(urwid.EventLoop):
     """urwid's alarms and sources on a reactor. Who is idle is called in the turn after something has happened: after an
     alarm or a source of urwid's, and after `wake`. What these raise is told to `on_error`.
+
+    Signals are left to urwid: its handlers set a flag and write to a socket that it has us watch. The reactor's wake-up
+    descriptor ends the wait also if the signal has met another thread.
     """
 
     def __init__(self, reactor: Reactor, on_error: Callable[[Exception], object]) -> None:

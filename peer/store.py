@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from reactor.core.loop import Reactor
 from reactor.core.task import Future
 
-DIRECT = "direct"
-BROADCAST = "broadcast"
+T = TypeVar("T")
 
 
 class Entry(NamedTuple):
@@ -71,11 +70,10 @@ class Sent(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """Copies to one recipient that need not be kept any longer: delivered, or failed for `reason`."""
+    """Copies to one recipient that need not be kept any longer: delivered, or failed."""
 
     recipient: str
     seqs: tuple[int, ...]
-    reason: str = ""  # "": delivered
 
 
 Change = Received | Sent | Settled
@@ -140,8 +138,8 @@ class MemoryStore:
         found.sort(key=order)
         return self._done(found[-limit:] if limit else [])
 
-    def _done(self, result: object) -> Future:  # type: ignore[type-arg]
-        future = self._reactor.future()
+    def _done(self, result: T) -> Future[T]:
+        future: Future[T] = self._reactor.future()
         future.set_result(result)
         return future
 

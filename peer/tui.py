@@ -89,8 +89,11 @@ class Loop(urwid.MainLoop):
 
     _is_late = False
 
-    def __init__(self, terminal: Terminal, before_frame: Callable[[], object], *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(
+        self, loop: ReactorLoop, terminal: Terminal, before_frame: Callable[[], object], view: View, screen: Screen
+    ) -> None:
+        super().__init__(view, PALETTE, screen, event_loop=loop)
+        self._loop = loop
         self._terminal = terminal
         self._before_frame = before_frame
 
@@ -103,7 +106,7 @@ class Loop(urwid.MainLoop):
     def go_on(self) -> None:
         """The terminal has taken a frame."""
         if self._is_late:
-            self.draw_screen()
+            self._loop.wake()
 
 
 class Tui:
@@ -125,9 +128,7 @@ class Tui:
         self._screen = Screen(sys.stdin, self._terminal, self._gone)
         self._typed = Typed(program, windows, lambda: bool(self._view.prompt.edit_text))
         self._view = View(windows, self._typed.submit, program.input_ended)
-        self._main = Loop(
-            self._terminal, self._before_frame, self._view, PALETTE, self._screen, event_loop=self._loop
-        )
+        self._main = Loop(self._loop, self._terminal, self._before_frame, self._view, self._screen)
 
     def start(self) -> None:
         """Take the terminal. The loop has to run then."""

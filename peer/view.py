@@ -295,7 +295,8 @@ class View(urwid.Widget):
 
     def _complete(self, text: str, position: int) -> Any:
         is_command = self._shown.place == LOG
-        return complete(text, position, COMMANDS, self._windows.names(), is_command=is_command)
+        found = complete(text, position, COMMANDS, self._windows.names(), is_command=is_command)
+        return [(text, position) for text, position in found if len(text) <= MOST_TYPED]
 
 
 # -- where things are --------------------------------------------------------------------------------------------------

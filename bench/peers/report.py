@@ -22,8 +22,14 @@ END: Final = "<!-- peers: end -->"
 
 def tables(results: Results) -> str:
     """All of it in Markdown."""
-    parts = [_mesh(results), _together(results), _apart(results), _memory(results), _circumstances(results)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([
+        _mesh(results),
+        _together(results),
+        _apart(results, FULL, f"A sender with {results.window} broadcasts under way, beside a thread for each link"),
+        _apart(results, PACED, f"The same at {results.pace:,.0f} deliveries a second"),
+        _memory(results),
+        _circumstances(results),
+    ]) + "\n"  # fmt: skip
 
 
 def spread(values: Iterable[float], digits: int) -> str:
@@ -57,19 +63,18 @@ def _together(results: Results) -> str:
     return f"{title}\n\n" + markdown(heads, map(row, results.sizes(TOGETHER)))
 
 
-def _apart(results: Results) -> str:
+def _apart(results: Results, scenario: str, title: str) -> str:
     def row(links: int, who: str) -> list[str]:
-        full, paced = results.of(FULL, who, links), results.of(PACED, who, links)
+        runs = results.of(scenario, who, links)
         return [
-            str(links), who, spread(map(_rate, full), 0), spread(map(_cost, full), 1), spread(map(_cost, paced), 1),
-            spread([one.p50 for one in paced], 2), spread([one.p99 for one in paced], 2),
-            f"{_failed(results, FULL, who, links) + _failed(results, PACED, who, links):,}",
+            str(links), who, spread(map(_rate, runs), 0), spread(map(_cost, runs), 1),
+            spread([one.p50 for one in runs], 2), spread([one.p99 for one in runs], 2),
+            f"{_failed(results, scenario, who, links):,}",
         ]  # fmt: skip
 
-    heads = ["links", "sender", "deliveries/s", "CPU µs a delivery", f"the same at {results.pace:,.0f}/s", "p50 ms",
-             "p99 ms", "failed"]  # fmt: skip
-    rows = [row(links, who) for links in results.sizes(FULL) for who in results.who(FULL)]
-    return "### A sender beside a thread for each link\n\n" + markdown(heads, rows)
+    heads = ["links", "sender", "deliveries/s", "CPU µs a delivery", "p50 ms", "p99 ms", "failed"]
+    rows = [row(links, who) for links in results.sizes(scenario) for who in results.who(scenario)]
+    return f"### {title}\n\n" + markdown(heads, rows)
 
 
 def _memory(results: Results) -> str:

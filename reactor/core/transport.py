@@ -59,8 +59,8 @@ class _FileSend:
 
 class Transport:
     """`peer` is the other side's address as the system gives it. `stall_limit` may be set: a peer that takes not one
-    byte for so many seconds while some are waiting is cut off, and `connection_lost` gets ETIMEDOUT. `on_drained` may be
-    set, and is called from the ready queue each time the last of the bytes that had to wait has gone out.
+    byte for so many seconds while some are waiting is cut off, and `connection_lost` gets ETIMEDOUT. `on_drained` may
+    be set, and is called from the ready queue each time the last of the bytes that had to wait has gone out.
     """
 
     __slots__ = ("_closing", "_direct", "_ended", "_fd", "_linger", "_linger_left", "_linger_timer", "_lost", "_mask",

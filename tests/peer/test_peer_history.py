@@ -177,7 +177,7 @@ def test_the_next_run_has_all_that_was_saved(desk: Desk) -> None:
     mark = Mark(EPOCH, 9, ((7, "flood"), (9, "too_long")))
     desk.save(
         sent(1, "bob", "eve"), received(4, "bob", lamport=17), Received("eve", mark, None), sent(2, "bob", seq=5),
-        Settled("eve", (1,), "refused"),
+        Settled("eve", (1,)),
     )  # fmt: skip
     next_run = desk.again()
     saved = next_run.saved

@@ -227,15 +227,6 @@ def test_a_clock_that_was_set_back_makes_nothing_expire() -> None:
     assert outbox.expire(0.0) == []
 
 
-def test_giving_up_settles_all_of_them() -> None:
-    outbox = Outbox()
-    post(outbox)
-    post(outbox)
-    outbox.sent()
-    assert seqs(outbox.give_up()) == [1, 2]
-    assert outbox.is_empty and outbox.peek() is None and outbox.in_flight == 0
-
-
 def test_copies_are_sorted_by_recipient_and_keep_their_order() -> None:
     copies = [copy_of(1, recipient="bob"), copy_of(2, recipient="cay"), copy_of(3, recipient="bob")]
     assert {name: seqs(found) for name, found in by_recipient(copies).items()} == {"bob": [1, 3], "cay": [2]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mesh import TIMESTAMP, Mesh, Raw
 
+from peer.__main__ import _has_urwid
 from peer.chat import Chat
 from peer.editing import MOST_RECALLED, Recall, complete
 from peer.letters import DELIVERED, FAILED, SENT, Letter
@@ -742,6 +744,12 @@ def test_tab_completes_names_and_commands(seat: Seat) -> None:
     assert seat.view.prompt.edit_text == "/leave dev "
 
 
+def test_there_is_no_completing_beyond_what_may_be_typed(seat: Seat) -> None:
+    seat.paste("x" * (MOST_TYPED - 4) + " Bo")
+    seat.press("tab")
+    assert len(seat.view.prompt.edit_text) == MOST_TYPED - 1
+
+
 def test_what_is_pasted_is_one_line_and_not_sent(seat: Seat) -> None:
     seat.type("look: ")
     seat.paste("one\ntwo\tthree\n\x1b\x07\u202e")
@@ -914,6 +922,12 @@ def reactor() -> FakeReactor:
     reactor = FakeReactor()
     reactor._selector = Sources()
     return reactor
+
+
+@pytest.mark.parametrize(("version", "does"), [("2.1.2", False), ("5.0.1", False), ("5.1.0", True), ("6.0rc1", True)])
+def test_an_urwid_that_is_too_old_is_none(monkeypatch: pytest.MonkeyPatch, version: str, does: bool) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    assert _has_urwid() == does
 
 
 def test_alarms_sources_and_wakes_are_followed_by_one_idle_call(reactor: FakeReactor) -> None:

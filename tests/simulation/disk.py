@@ -12,12 +12,11 @@ from itertools import count
 
 from machine import Machine
 
-from peer.store import Change, Copy, Entry, Mark, Received, Saved, Sent, Settled, order
+from peer.store import Change, Copy, Entry, Mark, Received, Saved, Sent, order
 from reactor.core.task import Future
 from reactor.errors import ReactorError
 from reactor.testing import FakeReactor
 
-SLOWEST = 0.05
 _numbers = count(1)
 
 
@@ -63,9 +62,12 @@ class Disk:
 class DiskStore:
     """A `peer.store.Store`. Whoever crashes lets go of it with `crash`."""
 
-    def __init__(self, machine: Machine, disk: Disk, world: FakeReactor, chance: random.Random) -> None:
-        """`world` turns while the machine is stopped: its disk goes on."""
+    def __init__(
+        self, machine: Machine, disk: Disk, world: FakeReactor, chance: random.Random, slowest: float
+    ) -> None:
+        """`world` turns while the machine is stopped: its disk goes on. A commit takes up to `slowest` seconds."""
         self._machine, self._disk, self._world, self._chance = machine, disk, world, chance
+        self._slowest = slowest
         self._waiting: list[tuple[Change, Future[None]]] = []
         self._writing: list[tuple[Change, Future[None]]] = []
         self._error: ReactorError | None = None
@@ -87,14 +89,15 @@ class DiskStore:
     def _begin(self) -> None:
         self._writing, self._waiting = self._waiting, []
         if self._writing:
-            self._world.call_later(self._chance.random() ** 2 * SLOWEST, self._write)
+            self._world.call_later(self._chance.random() ** 2 * self._slowest, self._write)
 
     def _write(self) -> None:
         """In the thread, so to say."""
         if not self._is_gone:
             if not self._disk.is_full:
                 self._commit(self._writing)
-            self._machine.call_from_thread(self._fail if self._disk.is_full else self._written)
+            done = self._fail if self._disk.is_full else self._written
+            self._world.call_later(self._chance.random() * 0.01, self._machine.call_from_thread, done)
 
     def _commit(self, changes: list[tuple[Change, Future[None]]]) -> None:
         for change, _ in changes:

@@ -109,7 +109,7 @@ class Host:
         self.name = "abcdefghijklmnopqrstuvwxyz"[number]
         self.peer_id = self.name * 8
         self.address = Address(f"10.0.0.{number + 1}", PORT)
-        self.channels: set[str] = set()  # what the person wants to be in
+        self.channels = {channel for channel in CHANNELS if world.chance.random() < 0.5}  # where the person wants to be
         self.is_up = False
         self.is_leaving = False
         self.disk = Disk(world.chance)
@@ -117,13 +117,18 @@ class Host:
         self.node: Node
         self._store: DiskStore
 
+    @property
+    def is_away(self) -> bool:
+        """Nobody can do anything there just now."""
+        return self.is_leaving or self.machine.stopped_until > self.world.clock.now
+
     def start(self, *, lost_disk: bool = False) -> None:
         world = self.world
         if lost_disk:
             self.disk = Disk(world.chance)
         self.is_up, self.is_leaving = True, False
         self.machine = world.add_machine(self.address.host)
-        self._store = DiskStore(self.machine, self.disk, world.reactor, world.chance)
+        self._store = DiskStore(self.machine, self.disk, world.reactor, world.chance, world.slowest_disk)
         self.node = Node(
             self.machine, self.peer_id, self.name, self._store, world.network.connect_from(self.address.host),
             Person(self), settings=Settings(idle=IDLE), unix_time=world.unix_time, timestamp=lambda: "now",
@@ -230,7 +235,7 @@ class Profile:
     """How large and how wild."""
 
     hosts: tuple[int, int] = (2, 6)
-    actions: tuple[int, int] = (10, 60)
+    actions: tuple[int, int] = (10, 100)
     storm: bool = False  # everybody joins at once
 
 
@@ -241,7 +246,8 @@ class World:
         self.chance = random.Random(f"world {seed}")
         self.clock = FakeClock()
         self.reactor = FakeReactor(self.clock)
-        self.network = Network(self.reactor, self.chance)
+        self.network = Network(self.reactor, self.chance, slowest=self.chance.choice((0.02, 0.2, 2.0)))
+        self.slowest_disk = self.chance.choice((0.005, 0.05, 0.5))
         self.tracker = Tracker(self.clock)
         self.oracle = Oracle()
         self.log: list[str] = []
@@ -316,7 +322,7 @@ class World:
 
     def run(self) -> list[str]:
         """What is wrong at the end of the first part that something is wrong with."""
-        parts = (self._be_wild, self._settle, self._ask_everybody, self._grow_old, self._close_all)
+        parts = (self._be_wild, self._was_paced, self._settle, self._ask_everybody, self._grow_old, self._close_all)
         for part in parts:
             found = part()
             if self.wrong or found:
@@ -330,18 +336,17 @@ class World:
         if self._profile.storm:
             for host in self.hosts:
                 host.join("x")
-        else:
-            self.advance(chance.choice((0, 0.1, 3)))
+        self.advance(chance.choice((0, 0.1, 3)))
         names, weights = zip(*ACTIONS, strict=True)
         for name in chance.choices(names, weights, k=chance.randint(*self._profile.actions)):
             getattr(self, f"_do_{name}")()
-            self.advance(chance.choice((0, 0, 0.01, 0.1, 0.3, 1, 3, chance.random() * 15)))
+            self.advance(chance.choice((0, 0, 0.01, 0.1, 0.3, 1, chance.random() * 3, chance.random() * 15)))
             if self.wrong:
                 break
         return []
 
     def _host(self, *, up: bool = True) -> Host | None:
-        some = [host for host in self.hosts if host.is_up is up and not (up and host.is_leaving)]
+        some = [host for host in self.hosts if host.is_up is up and not (up and host.is_away)]
         return self.chance.choice(some) if some else None
 
     def _other(self, than: Host) -> Host:
@@ -500,6 +505,9 @@ class World:
     def _do_rekey(self) -> None:
         self.tracker.key = self._text("key")
         self.note(f"{CLOSED} has a new key")
+
+    def _was_paced(self) -> list[str]:
+        return [f"{words} was refused for flooding" for words in self.oracle.refused_for_flood]
 
     # -- peace -------------------------------------------------------------------------------------------------------
 
@@ -683,4 +691,4 @@ ACTIONS: Final = (
 )  # fmt: skip
 
 MESH: Final = Profile()
-STORM: Final = Profile(hosts=(12, 12), actions=(0, 15), storm=True)
+STORM: Final = Profile(hosts=(12, 12), actions=(0, 25), storm=True)
