@@ -50,8 +50,8 @@ def run(given: argparse.Namespace, reactor: Reactor, log: Log) -> int:
     options = Options(
         given.port, listen=given.listen,
         trackers=() if given.no_tracker else tuple(given.tracker or [DEFAULT_TRACKER]),
-        name=given.name or "", peer_id=given.id or "", advertise=given.advertise, history=not given.no_history, user=given.user,
-        password=_password(given), daemon=given.daemon, http=given.http,
+        name=given.name or "", peer_id=given.id or "", advertise=given.advertise, history=not given.no_history,
+        user=given.user, password=_password(given), daemon=given.daemon, http=given.http,
         settings=Settings(burst=given.burst, rate=given.rate, max_links=given.max_links),
     )  # fmt: skip
     if _takes_the_screen(given):

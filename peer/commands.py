@@ -7,10 +7,10 @@ line that says so, and nothing else happens.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Final
 
 from peer.chat import Chat
+from peer.clock import label
 from peer.contact import Contact
 from peer.errors import PeerError
 from peer.lines import Lines
@@ -193,7 +193,7 @@ class Commands:
             where = f" to {entry.peer}" if is_ours else ""
         else:
             where = f" in {entry.channel}" if entry.channel != BROADCAST else " (broadcast)"
-        return f"{_local_time(entry.timestamp)} {who}{where}: {entry.text}"
+        return f"{label(entry.timestamp, self._node.author.unix_time())} {who}{where}: {entry.text}"
 
     # -- channels ----------------------------------------------------------------------------------------------------
 
@@ -285,11 +285,3 @@ def _state_of(link: Link | None) -> str:
     if link.round_trip is not None:
         state += f", round trip {link.round_trip * 1000:.1f} ms"
     return state
-
-
-def _local_time(timestamp: str) -> str:
-    """Hours and minutes here, by the sender's clock; a clock only labels."""
-    try:
-        return datetime.fromisoformat(timestamp).astimezone().strftime("%H:%M")
-    except (ValueError, OverflowError):
-        return "--:--"

@@ -16,9 +16,9 @@ from reactor.core.address import Address
 class Contact:
     """`link` is the one we send on, out of `links`, which are those that are open, the oldest first."""
 
-    __slots__ = ("_listed", "acknowledged", "bucket", "declared", "flaps", "flood", "inbox", "is_muted", "link",
-                 "links", "listed_at", "outbox", "peer_id", "pinned_at", "refusals", "resumable",
-                 "seen_at", "told", "untaken", "username", "wakes", "was_linked")  # fmt: skip
+    __slots__ = ("_listed", "ack_is_due", "bucket", "declared", "flaps", "flood", "inbox", "is_muted", "link",
+                 "links", "listed_at", "outbox", "peer_id", "pinned_at", "refusals", "resumable", "seen_at", "told",
+                 "untaken", "username", "wakes", "was_linked")  # fmt: skip
 
     def __init__(
         self, peer_id: str, outbox: Outbox, inbox: Inbox, *, bucket: Bucket, flood: Bucket, resumable: Bucket
@@ -43,7 +43,7 @@ class Contact:
         self.refusals = 0  # for flooding, one after the other
         self.untaken: deque[tuple[int, Copy]] = deque()  # sent, and where the bytes of the link end for each
         self.told: tuple[Link | None, int] = (None, 0)  # what was acknowledged, on which link
-        self.acknowledged = True  # nothing is waiting to be acknowledged
+        self.ack_is_due = False  # in this turn
         self.wakes = False  # a timer will go on sending
 
     # -- where and what ----------------------------------------------------------------------------------------------

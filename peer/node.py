@@ -251,9 +251,9 @@ class Node:
         self.links.add(link)
         return link
 
-    def has_room(self) -> bool:
-        """Whether another connection may be let in. Where there is no room left, one that has not said who it is, or who
-        is no friend and has been silent longest, makes some; or anybody could fill the port with saying nothing.
+    def make_room(self) -> bool:
+        """Whether another connection may be let in. Where there is no room left, one that has not said who it is, or
+        who is no friend and has been silent longest, makes some; or anybody could fill the port with saying nothing.
         """
         if len(self.links) < self.settings.max_links:
             return True
@@ -383,8 +383,8 @@ class Node:
         contact.links.remove(link)
         if contact.link is link:
             contact.link = None
-            if contact.links:
-                self._use(contact.links[-1])
+            if left := [other for other in contact.links if other.is_open]:  # one that ends may carry an older stream
+                self._use(left[-1])
         if contact.links:
             return
         self.mail.unlinked(contact)

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from peer.answers import Listed
 from peer.audience import Audience, Fan
 from peer.chat import Chat
+from peer.clock import timestamp
 from peer.commands import Commands
 from peer.console import Console
 from peer.history import History
@@ -107,7 +108,7 @@ class Program:
 
     def _listen(self) -> Listener:
         sock = bind(Address(self.options.listen, self.options.port))
-        return Listener(self.reactor, sock, self._accepted, has_room=lambda: self.node.has_room())
+        return Listener(self.reactor, sock, self._accepted, has_room=lambda: self.node.make_room())
 
     def _make_node(self) -> Node:
         options, identity = self.options, self.identity
@@ -231,9 +232,3 @@ class Program:
         self.store.close()
         self._names.close(timeout=0.5)
         self.identity.close()
-
-
-def timestamp() -> str:
-    """ISO 8601, UTC, with milliseconds."""
-    now = time.time()
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"

@@ -124,13 +124,13 @@ class Reader:
 
     def _acknowledge_soon(self, contact: Contact) -> None:
         """Once for all messages of a turn."""
-        if contact.acknowledged:
-            contact.acknowledged = False
+        if not contact.ack_is_due:
+            contact.ack_is_due = True
             self._reactor.call_soon(self._acknowledge, contact)
 
     def _acknowledge(self, contact: Contact) -> None:
         """Refusals first, also when they go by another link than the one on which they were told before."""
-        contact.acknowledged = True
+        contact.ack_is_due = False
         link, safe = contact.link, contact.inbox.safe
         if link is None or not link.is_open or link.is_original or safe.epoch != link.hello.epoch:
             return

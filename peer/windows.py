@@ -11,11 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
+from peer.clock import label, minutes
 from peer.letters import DELIVERED, FAILED, QUEUED, SENT, Letter
 from peer.lines import Lines
 from peer.messages import BROADCAST, DIRECT
@@ -296,8 +296,7 @@ class Windows(Lines):
         self.line(text)
 
     def _said(self, text: str) -> Line:
-        now = datetime.fromtimestamp(self._unix_time())
-        return Line(f"{now:%H:%M}", escape(_encodable(text)))
+        return Line(minutes(self._unix_time()), escape(_encodable(text)))
 
     def trouble(self, text: str) -> None:
         self.tell(self.active.place, f"[Peer] {text}")
@@ -336,7 +335,7 @@ class Windows(Lines):
     def _add(self, window: Window, entry: Entry, mark: str = "", *, is_new: bool = True) -> None:
         is_own = entry.author == self.node.peer_id
         line = Line(
-            clock(entry.timestamp, self._unix_time()), escape(_encodable(entry.text)),
+            label(entry.timestamp, self._unix_time()), escape(_encodable(entry.text)),
             self.name_of(entry.author, entry.username), is_own, escape(mark), entry.id, order(entry),
         )  # fmt: skip
         if is_own:
@@ -397,15 +396,6 @@ def mark(letter: Letter) -> str:
 
 def _joined(reasons: Iterable[str]) -> str:
     return "; ".join(sorted(set(reasons)))
-
-
-def clock(timestamp: str, now: float) -> str:
-    """Hours and minutes here, or month and day if it was on another one. Clocks only label, and may be anybody's."""
-    try:
-        when = datetime.fromisoformat(timestamp).astimezone()
-    except (ValueError, OverflowError, OSError):
-        return "--:--"
-    return f"{when:%H:%M}" if when.date() == datetime.fromtimestamp(now).date() else f"{when:%m-%d}"
 
 
 def _encodable(text: str) -> str:

@@ -229,7 +229,7 @@ class ServerConnection:
             request = Request(head, self._client, params, stream)
             guard = route.guard
             verdict = guard(request) if guard is not None else None
-            if stream is not None and not self._has_body(stream, route, request, verdict):
+            if stream is not None and not self._take_body(stream, route, request, verdict):
                 exchange = Exchange(self, site, route, head, request)
                 return self._start(exchange, exchange.guarded(verdict))
             answer = route.handler(request) if verdict is None else verdict
@@ -252,7 +252,7 @@ class ServerConnection:
         self.intake = Intake(self, head, limit or None)
         return self.intake.stream
 
-    def _has_body(self, stream: BodyStream, route: Route, request: Request, verdict: object) -> bool:
+    def _take_body(self, stream: BodyStream, route: Route, request: Request, verdict: object) -> bool:
         """Let in the body of a request that the guard has seen. True if all of it came with the head, as it mostly
         does, for a handler that wants it so: what follows is as for a request without one.
         """

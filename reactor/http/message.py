@@ -22,6 +22,9 @@ HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 # A response keeps its assembled bytes beside its body up to this size; copying a larger one costs less than the send.
 LARGEST_WIRE = 16 * 1024
+# Heads up to these are kept; see `_common_head`.
+LONGEST_COMMON = 256
+MOST_COMMON = 8
 _NO_TRAILERS = Headers()
 
 
@@ -168,7 +171,10 @@ class Response:
         pairs = tuple((name, value) for name, value in headers)
         if content_type:
             pairs = (("Content-Type", content_type), *pairs)
-        self.head = _final_head(status, pairs, length)
+        # A cookie is somebody's secret, and comes once: nothing to keep.
+        is_common = all(len(value) <= LONGEST_COMMON and name.lower() != "set-cookie" for name, value in pairs)
+        make = _common_head if is_common and len(pairs) <= MOST_COMMON else _final_head
+        self.head = make(status, pairs, length)
         self._wire, self._wire_date = b"", b""
         self.is_plain = self.stream is None and self.file is None  # the whole body is there, in `body`
 
@@ -258,9 +264,7 @@ class Response:
         return f"<Response {self.status}>"
 
 
-@lru_cache(maxsize=512)
 def _final_head(status: int, pairs: tuple[tuple[str, str], ...], length: int | None) -> ResponseHead:
-    """A handler's answers mostly differ in their bodies only, so a head is checked and encoded once for all of them."""
     if not 200 <= status <= 599:
         raise LocalProtocolError(f"{status} is not the status of a final response")
     for name, _ in pairs:
@@ -269,6 +273,11 @@ def _final_head(status: int, pairs: tuple[tuple[str, str], ...], length: int | N
     head = ResponseHead(status, Headers(pairs), length=length)
     head.encoded  # noqa: B018 - checks every field now, in the handler's own frame
     return head
+
+
+# A handler's answers mostly differ in their bodies only, so a head is checked and encoded once for all of them. At most
+# 512 heads of 2 KiB are kept.
+_common_head = lru_cache(maxsize=512)(_final_head)
 
 
 Handler: TypeAlias = Callable[[Request], Response | Awaitable[Response]]

@@ -158,6 +158,13 @@ def test_responses_with_equal_heads_share_them_and_nothing_else() -> None:
     assert first.wire(b"Date: x\r\n") != second.wire(b"Date: x\r\n")
 
 
+@pytest.mark.parametrize("header", [("Set-Cookie", "session=secret"), ("X-A", "b" * 300)])
+def test_heads_with_secrets_and_long_ones_are_not_kept(header: tuple[str, str]) -> None:
+    first, second = (Response(b"one", headers=[header]) for _ in range(2))
+    assert first.head is not second.head
+    assert first.wire(b"Date: x\r\n") == second.wire(b"Date: x\r\n")
+
+
 def test_the_length_that_a_304_tells_is_its_own() -> None:
     assert [Response.empty(304, length=length).head.length for length in (5, None, 7)] == [5, None, 7]
     assert Response.empty(204, length=5).head.length == 0

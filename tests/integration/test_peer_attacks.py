@@ -1,4 +1,4 @@
-"""Everything that can come in at a peer's port, on real sockets: a defined answer, bounded memory, nobody else disturbed.
+"""Everything that can come in at a peer's port, on real sockets: a defined answer, bounded memory, nobody disturbed.
 
 The victim always has a friend, who is talked to before and after.
 """
@@ -168,12 +168,11 @@ def test_messages_in_pieces_and_ten_in_one_packet(pair: tuple[Peer, Peer]) -> No
     victim = pair[0]
     with Wild(victim.port) as wild:
         wild.hello("cccc0001")
-        frames = b"".join(
-            json.dumps(
-                {"type": "chat", "id": f"cccc0001:{wild.epoch}:{n}", "seq": n, "channel": "direct", "message": f"part {n}"}
-            ).encode() + b"\n"
+        chats = [
+            {"type": "chat", "id": f"cccc0001:{wild.epoch}:{n}", "seq": n, "channel": "direct", "message": f"part {n}"}
             for n in range(1, 11)
-        )  # fmt: skip
+        ]
+        frames = b"".join(json.dumps(chat).encode() + b"\n" for chat in chats)
         for start in range(0, 300, 7):
             wild.send(frames[start : start + 7])
         wild.send(frames[301:])
@@ -263,8 +262,7 @@ def test_a_thousand_connections_leave_room_for_friends(pair: tuple[Peer, Peer], 
     victim = pair[0]
     wild: list[socket.socket] = []
     try:
-        for _ in range(1000):
-            wild.append(socket.create_connection(("127.0.0.1", victim.port), timeout=10))
+        wild += [socket.create_connection(("127.0.0.1", victim.port), timeout=10) for _ in range(1000)]
         before = resident(victim)
         assert before < 120 * MIB
     finally:

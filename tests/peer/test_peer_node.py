@@ -681,7 +681,7 @@ def test_connections_that_say_nothing_are_let_go_after_ten_seconds(mesh: Mesh) -
     ann = mesh.start("ann", settings=Settings(max_links=50))
     peers = [Raw(mesh, ann) for _ in range(50)]
     mesh.advance(10.1)
-    assert ann.has_room() and not ann.links and all(peer.is_closed for peer in peers)
+    assert ann.make_room() and not ann.links and all(peer.is_closed for peer in peers)
     assert not mesh.ears["ann"].said
 
 
@@ -693,15 +693,15 @@ def test_friends_keep_their_room_and_strangers_make_some_for_the_next(mesh: Mesh
     nobody = Raw(mesh, ann)
     mesh.advance(1)
     talker.send("hi")
-    assert ann.has_room()
+    assert ann.make_room()
     mesh.advance(0)
     assert nobody.is_closed and not talker.is_closed
     raw(mesh, "friend2", channels=["room"])
-    assert ann.has_room()
+    assert ann.make_room()
     mesh.advance(0)
     assert talker.is_closed and not any(friend.is_closed for friend in friends)
     raw(mesh, "friend3", channels=["room"])
-    assert not ann.has_room()
+    assert not ann.make_room()
 
 
 def test_a_thousand_strangers_are_forgotten_when_there_is_no_room_for_more(mesh: Mesh) -> None:

@@ -18,6 +18,7 @@ from mesh import TIMESTAMP, Mesh, Raw
 
 from peer.__main__ import _has_urwid
 from peer.chat import Chat
+from peer.clock import label
 from peer.editing import MOST_RECALLED, Recall, complete
 from peer.letters import DELIVERED, FAILED, SENT, Letter
 from peer.messages import MAX_TEXT
@@ -37,7 +38,6 @@ from peer.windows import (
     Place,
     Window,
     Windows,
-    clock,
     mark,
     place_of,
 )
@@ -297,7 +297,7 @@ def test_an_empty_window_can_be_scrolled() -> None:
     ],
 )  # fmt: skip
 def test_clocks_only_label(timestamp: str, shown: str) -> None:
-    assert clock(timestamp, NOON) == shown
+    assert label(timestamp, NOON) == shown
 
 
 def letter(channel: str, *states: Any) -> Letter:

@@ -81,7 +81,7 @@ class Oracle:
             self.refused_for_flood.append(f"{text!r} to {name}")
 
     def _has(self, text: str, name: str, disk: Disk) -> bool:
-        return text in disk.texts or bool(self.shown[text, name])
+        return text in disk.texts or bool(self.shown[text, name]) or (text, name) in self.unseen
 
     def ended(self, name: str, disk: Disk) -> None:
         """A program is over. What it wrote and is not on the disk now never left."""
