@@ -11,7 +11,7 @@ PORT   ?= 9101
 DEBIAN_TEST  := chromium curl
 DEBIAN_BENCH := wrk
 
-.PHONY: run peer check test lint unit integration chaos bench bench-full bench-quick bench-micro bench-peers load help clean
+.PHONY: run peer check test lint unit integration simulate chaos bench bench-full bench-quick bench-micro bench-peers load help clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ unit: $(VENV)/.test  ## the fast tests only
 integration: $(VENV)/.test debian-test  ## real sockets, processes and a browser
 	$(BIN)/python -m pytest tests/integration
 
+simulate: $(VENV)/.test  ## 10,000 schedules of everything that can go wrong between peers (SCHEDULES=, SEED=; 5 minutes)
+	$(BIN)/python tests/simulation/simulate.py
+
 chaos: $(VENV)/.test  ## ten real peers, killed and started again for half a minute
 	CHAOS_SECONDS=30 $(BIN)/python -m pytest tests/integration/test_peer_chaos.py
 
@@ -54,7 +57,7 @@ bench-quick: $(VENV_BENCH)/.bench debian-bench  ## a first look, printed only (u
 bench-micro: $(VENV_BENCH)/.bench  ## single functions against the stored baseline
 	$(VENV_BENCH)/bin/python -m bench.micro
 
-bench-peers: $(VENV)/.run  ## the chat peer beside a bare loop and a thread for each link, into docs/benchmarks.md (3 minutes)
+bench-peers: $(VENV)/.run  ## the chat peer beside a bare loop and a thread for each link, into docs/benchmarks.md (4 minutes)
 	$(BIN)/python -m bench.peers
 
 load: $(VENV)/.run $(VENV_LOAD)/.load  ## locust's users against the reactor, then against the reference

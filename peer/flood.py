@@ -33,6 +33,10 @@ class Bucket:
         self._left -= 1
         return True
 
+    def put_back(self) -> None:
+        """A token was taken for nothing."""
+        self._left = min(self._burst, self._left + 1)
+
     def wait(self, now: float) -> float:
         """Seconds until there is a token."""
         left = self._left + max(0.0, now - self._since) * self._rate

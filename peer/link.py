@@ -125,7 +125,7 @@ class Link:
         self.is_used = False  # something but greetings and resumed messages has come
         self.is_away = False
         self.claims: Sequence[Membership] = ()  # the channels that the other side says it is in
-        self.offered = 0  # our copies up to this number were announced as left from before
+        self.offered = 0  # so many of our next texts were announced as left from before; the other side counts alike
         self.resumed = 0  # so many of the next texts were announced as resumed
         self.round_trip: float | None = None  # seconds
         self._reactor = reactor

@@ -8,7 +8,7 @@ for seen. We keep the limits that others hold us to, so that nothing of ours is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from peer.audience import Audience
@@ -99,7 +99,7 @@ class Mail:
                 self.pump(contact)
             else:
                 contact.outbox.drop_reserved()
-                self._count_settled(copy)
+                self._count_settled([copy])
                 self._tell(letter, copy.recipient, f"it could not be kept: {error}")
 
     # -- sending -----------------------------------------------------------------------------------------------------
@@ -125,9 +125,10 @@ class Mail:
         while link is not None and link.has_room and (copy := outbox.peek()) is not None:
             if not self._may_have(contact, copy):
                 return  # until it proves that it is a member, or `expire` has had enough
-            if copy.seq > link.offered and not self._may_send(contact, link):
+            if not link.offered and not self._may_send(contact, link):
                 return
             outbox.sent()
+            link.offered = max(0, link.offered - 1)
             end = link.send_frame(self._frame(copy, link))
             if link.taken >= end:
                 self._taken(contact, copy)
@@ -195,6 +196,7 @@ class Mail:
 
     def expire(self, contact: Contact) -> None:
         """Give up what has waited too long."""
+        self._save_failed(contact, tuple(contact.outbox.unsafe))  # as far as the disk did not take it before
         expired = contact.outbox.expire(self._author.unix_time())
         self._settle(contact, expired, "expired: it was not reached for 24 hours")
         link, head = contact.link, contact.outbox.peek()
@@ -202,7 +204,7 @@ class Mail:
             return
         if not self._may_have(contact, head):
             self._settle(contact, contact.outbox.refuse(head.seq), "left: one of us is no member of the channel now")
-            self.pump(contact)
+        self.pump(contact)  # what stood behind one that is given up
 
     def left(self, channel: str) -> None:
         """We are no member any more: what waits for others there is given up."""
@@ -210,27 +212,46 @@ class Mail:
             for copy in list(contact.outbox):
                 if copy.entry.channel == channel and contact.outbox.is_waiting(copy):
                     self._settle(contact, contact.outbox.refuse(copy.seq), "left: we are not in the channel any more")
+            self.pump(contact)
 
     def _settle(self, contact: Contact, copies: Sequence[Copy], reason: str = "") -> None:
         """Copies are delivered, or failed for a reason."""
         letters = [self.letters[copy.entry.id] for copy in copies]
-        self._save_settled(contact, copies)
+        if reason:
+            self._save_failed(contact, [copy.seq for copy in copies])
+            self._count_settled(copies)
+        else:
+            self._save_settled(contact, copies)
         for letter in letters:
             self._tell(letter, contact.peer_id, reason)
+
+    def _save_failed(self, contact: Contact, seqs: Sequence[int]) -> None:
+        """No later number leaves before it is safe that these have failed: an acknowledgement of that one would stand
+        for these too, and after a crash we would believe it.
+        """
+        if seqs:
+            contact.outbox.unsafe.update(seqs)
+            saving = self._store.save(Settled(contact.peer_id, tuple(seqs)))
+            saving.on_done(lambda _: self._failed_saved(contact, seqs, saving))
+
+    def _failed_saved(self, contact: Contact, seqs: Sequence[int], saving: Future[None]) -> None:
+        if saving.error is None:  # else the next review tries again
+            contact.outbox.unsafe.difference_update(seqs)
+            self.pump(contact)
 
     def _save_settled(self, contact: Contact, copies: Sequence[Copy]) -> None:
         """That they are settled may be lost: they are sent once more then, and taken for seen."""
         if copies:
             saving = self._store.save(Settled(contact.peer_id, tuple(copy.seq for copy in copies)))
             _ = saving.error  # whatever it will be
-        for copy in copies:
-            self._count_settled(copy)
+        self._count_settled(copies)
 
-    def _count_settled(self, copy: Copy) -> None:
-        letter = self.letters[copy.entry.id]
-        letter.copies -= 1
-        if not letter.copies:
-            del self.letters[copy.entry.id]
+    def _count_settled(self, copies: Iterable[Copy]) -> None:
+        for copy in copies:
+            letter = self.letters[copy.entry.id]
+            letter.copies -= 1
+            if not letter.copies:
+                del self.letters[copy.entry.id]
 
     def _tell(self, letter: Letter, peer_id: str, reason: str) -> None:
         letter.states[peer_id] = FAILED if reason else DELIVERED

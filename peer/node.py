@@ -270,7 +270,7 @@ class Node:
         have, backlog = contact.inbox.have, contact.outbox.backlog
         handshake = Handshake(**self._hello(), to=contact.peer_id, have=have, backlog=backlog)
         link = Link(self.reactor, self, self.settings.link, handshake)
-        link.offered = contact.outbox.last_seq
+        link.offered = backlog
         self.links.add(link)
         return link
 
@@ -286,7 +286,7 @@ class Node:
         contact = self.contacts.know(hello.who)
         if link.role is DIALLER:
             return None
-        link.offered = contact.outbox.last_seq
+        link.offered = contact.outbox.backlog
         if link.is_original:
             return HandshakeAck(peer_id=self.peer_id, username=self.username, timestamp=self.author.timestamp())
         return HandshakeAck(**self._hello(), have=contact.inbox.have, backlog=contact.outbox.backlog)
@@ -335,6 +335,8 @@ class Node:
     def _use(self, link: Link) -> None:
         """Send on this one, and believe its greeting. Not before: it may be of somebody who only takes the name."""
         contact, hello = self.contacts[link.peer_id], link.hello
+        if contact.link is link:
+            return
         if not link.is_original:
             contact.inbox.begin(hello.epoch)
             self._they_have(contact, hello)

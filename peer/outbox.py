@@ -19,12 +19,13 @@ LARGEST_JUMP: Final = 1_000_000
 
 
 class Outbox:
-    __slots__ = ("_copies", "_reserved", "_waiting", "last_seq")
+    __slots__ = ("_copies", "_reserved", "_waiting", "last_seq", "unsafe")
 
     def __init__(self, last_seq: int = 0, copies: Iterable[Copy] = ()) -> None:
         self._copies: dict[int, Copy] = {copy.seq: copy for copy in copies}  # in the order of their numbers
         self._waiting = deque(self._copies)  # the numbers that were not sent on the present link
         self._reserved = 0
+        self.unsafe: set[int] = set()  # numbers that failed; until that is safe nothing is sent
         self.last_seq = max([last_seq, *self._copies])
 
     def __len__(self) -> int:
@@ -40,7 +41,7 @@ class Outbox:
 
     @property
     def is_empty(self) -> bool:
-        return not self.backlog
+        return not self.backlog and not self.unsafe
 
     @property
     def is_full(self) -> bool:
@@ -70,7 +71,7 @@ class Outbox:
 
     def peek(self) -> Copy | None:
         """The next copy to send; `sent` goes on to the one behind it."""
-        return self._copies[self._waiting[0]] if self._waiting else None
+        return self._copies[self._waiting[0]] if self._waiting and not self.unsafe else None
 
     def is_waiting(self, copy: Copy) -> bool:
         """Whether it was not sent on the present link."""

@@ -16,6 +16,7 @@ from peer.audience import Audience
 from peer.author import Author
 from peer.contact import Contact
 from peer.errors import FrameError
+from peer.flood import Bucket
 from peer.link import Link
 from peer.messages import BROADCAST, DIRECT, MAX_TEXT, Ack, Broadcast, Chat, Refuse, Text, plain_text
 from peer.rooms import Rooms
@@ -58,16 +59,16 @@ class Reader:
             contact.told = (None, 0)  # the other side does not know that we have it
             self._acknowledge_soon(contact)
             return
-        code = self._judge(contact, link, text, resumed)
+        bucket = contact.resumable if resumed else contact.flood
+        code = self._judge(contact, link, text, bucket)
         self._check_flooding(contact, code)
         mark = contact.inbox.take(text.seq, code)
         entry = None if code else self._entry(contact, text, text.id, n)
         saving = self._store.save(Received(link.peer_id, mark, entry))
-        saving.on_done(lambda _: self._stored(contact, mark, entry, saving))
+        saving.on_done(lambda _: self._stored(contact, bucket, mark, entry, saving))
 
-    def _judge(self, contact: Contact, link: Link, text: Text, resumed: bool) -> str:
+    def _judge(self, contact: Contact, link: Link, text: Text, bucket: Bucket) -> str:
         """Why a message is not taken; "" if it is. The pace comes first: a refusal costs us as much as a message."""
-        bucket = contact.resumable if resumed else contact.flood
         if not bucket.take(self._reactor.now):
             return "flood"
         if contact.is_muted:
@@ -102,10 +103,13 @@ class Reader:
             plain_text(text.message), lamport, n, text.timestamp or self._author.timestamp(),
         )  # fmt: skip
 
-    def _stored(self, contact: Contact, mark: Mark, entry: Entry | None, saving: Future[None]) -> None:
+    def _stored(
+        self, contact: Contact, bucket: Bucket, mark: Mark, entry: Entry | None, saving: Future[None]
+    ) -> None:
         error = saving.error
         if error is not None:  # not shown, and not acknowledged: it has to come again
             contact.inbox.give_back()
+            bucket.put_back()
             self._audience.trouble(str(error))
             for one in contact.links:  # a copy may have come on another one too, and was taken for seen there
                 one.close("storage", f"its message could not be kept: {error}")
@@ -145,7 +149,7 @@ class Reader:
 
     def _take_original(self, contact: Contact, link: Link, text: Text) -> None:
         """Without numbers nothing can be acknowledged, nor told from a repetition."""
-        if self._judge(contact, link, text, resumed=False):
+        if self._judge(contact, link, text, contact.flood):
             return
         id_ = f"{contact.peer_id}:{self._author.epoch}:{self._chance.randbytes(8).hex()}"
         entry = self._entry(contact, text, id_, 0)

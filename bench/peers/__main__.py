@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from bench.peers import report
 from bench.peers.measure import QUICK, Plan, measure
 from bench.peers.results import store
-from bench.process import ROOT
+from bench.process import LOAD_CORE, ROOT
 
 
 def main() -> int:
@@ -17,6 +18,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a first look, printed only")
     parser.add_argument("--out", type=Path, help="write the result there, and leave the document alone")
     given = parser.parse_args()
+    os.sched_setaffinity(0, {LOAD_CORE})
     results = measure(QUICK if given.quick else Plan(), lambda line: print(line, flush=True))
     if given.out is not None or given.quick:
         path = given.out or ROOT / "artefacts" / "bench-peers-quick.json"

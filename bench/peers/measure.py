@@ -6,6 +6,7 @@ for a while slows both down; a part that is all in one process takes turns insid
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from bench.machine import machine
+from bench.peers.part import times
 from bench.peers.results import FULL, PACED, TOGETHER, Figures, Memory, Mesh, Results, Run
 from bench.process import LOAD_CORE, ROOT, SERVER_CORE, bound_to
 
@@ -105,10 +107,12 @@ def _apart(plan: Plan, links: int, note: _Notes) -> None:
             sender.link(links)
             sender.ask(FULL, plan.seconds / 4, plan.window)
         for number in range(plan.rounds):
-            for tool, how_fast in ((FULL, plan.window), (PACED, plan.pace / links)):
-                for who, sender in senders.items():
-                    time.sleep(SETTLE)
-                    note(tool, who, links, number, sender.ask(tool, plan.seconds, how_fast))
+            for who, sender in senders.items():
+                time.sleep(SETTLE)
+                note(FULL, who, links, number, sender.ask(FULL, plan.seconds, plan.window))
+            for who, sender in senders.items():
+                time.sleep(SETTLE)
+                note(PACED, who, links, number, sender.pace(plan.seconds, plan.pace / links))
 
 
 def _idle(plan: Plan, who: str) -> Iterator[Memory]:
@@ -129,10 +133,18 @@ class Part:
         self._what = what
 
     def ask(self, *words: object) -> Any:
+        self.tell(*words)
+        return self.hear()
+
+    def tell(self, *words: object) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(" ".join(map(str, words)) + "\n")
         self._process.stdin.flush()
-        return self.hear()
+
+    def press(self) -> None:
+        """A single byte, for a part that is doing what it was told."""
+        assert self._process.stdin is not None
+        os.write(self._process.stdin.fileno(), b".")
 
     def hear(self) -> Any:
         assert self._process.stdout is not None
@@ -164,6 +176,15 @@ class _Sender:
         self._sinks = sinks
         self._port = sender.hear()["port"]
         self.ask = sender.ask
+
+    def pace(self, seconds: float, rate: float) -> Any:
+        """`rate` broadcasts a second. They are asked for from here, as no timer of the sender may take part."""
+        number, begin = max(1, int(seconds * rate)), time.perf_counter() + SETTLE
+        self._sender.tell("paced", number, rate, begin)
+        for due in times(number, rate, begin):
+            time.sleep(max(0.0, due - time.perf_counter()))
+            self._sender.press()
+        return self._sender.hear()
 
     def link(self, links: int) -> int:
         """To so many in all; how many bytes are resident then."""

@@ -1,15 +1,17 @@
 """Nodes as `python -m peer --no-history` has them, less terminal and trackers, any number of them on one reactor.
 
-A Speaker is told what becomes of its node's messages. It keeps a number of broadcasts under way, or writes them at
-fixed times, and notes how long each took until the last recipient had acknowledged it.
+A Speaker is told what becomes of its node's messages. It keeps a number of broadcasts under way, or writes one whenever
+it is told to, and notes how long each took until the last recipient had acknowledged it.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
@@ -24,6 +26,7 @@ from reactor.core.address import Address
 from reactor.core.dial import dial
 from reactor.core.listener import Listener, bind
 from reactor.core.loop import Reactor
+from reactor.core.selector import READ
 from reactor.core.task import Future
 from reactor.core.transport import Transport
 
@@ -93,7 +96,6 @@ class Speaker(Deaf):
         self._due: dict[str, float] = {}  # the id of a broadcast that is under way -> when it was due
         self._took: list[float] = []
         self._failed = 0
-        self._ended = True
         self._over: Future[None] = reactor.future()
         self._go_on: Callable[[], object] = lambda: None
 
@@ -124,27 +126,23 @@ class Speaker(Deaf):
             for _ in range(window):
                 go_on()
 
-        end = time.perf_counter() + seconds
+        now = time.perf_counter()
+        end = now + seconds
         self._go_on = go_on
-        return self._measure(begin, seconds)
+        return self._measure(begin, now, end)
 
-    def paced(self, seconds: float, rate: float) -> Figures:
-        """`rate` broadcasts a second, whatever becomes of them."""
-        begun, posted, number = time.perf_counter(), 0, max(1, int(seconds * rate))
+    def paced(self, dues: Sequence[float]) -> Figures:
+        """One for each byte of standard input, which comes when the broadcast is due."""
+        left = deque(dues)
 
-        def post() -> None:
-            nonlocal posted
-            now = time.perf_counter()
-            while posted < number and (due := begun + posted / rate) <= now:
-                posted += 1
-                self._post(due)
-            if posted < number:
-                self._reactor.call_later(due - now, post)
-            else:
-                self._ended = True
+        def post(_: int) -> None:
+            for _ in os.read(0, len(left)):
+                self._post(left.popleft())
+            if not left:
+                self._reactor.unregister(0)
 
-        self._go_on = lambda: self._end() if self._ended else None
-        return self._measure(post, seconds)
+        self._go_on = lambda: None if left else self._end()
+        return self._measure(lambda: self._reactor.register(0, READ, post), dues[0], dues[-1])
 
     def _post(self, due: float) -> None:
         letter = self.house.node.broadcast(TEXT)
@@ -155,17 +153,17 @@ class Speaker(Deaf):
         if not self._due:
             self._over.set_result(None)
 
-    def _measure(self, begin: Callable[[], object], seconds: float) -> Figures:
-        self._took, self._failed, self._ended = [], 0, False
+    def _measure(self, begin: Callable[[], object], start: float, end: float) -> Figures:
+        """From `start`, until what is posted up to `end` has come or will not."""
+        self._took, self._failed = [], 0
         self._over = self._reactor.future()
-        patience = self._reactor.call_later(seconds + PATIENCE, self._over.set_result, None)
-        links = self.links
-        clock, cpu = time.perf_counter(), time.process_time()
+        patience = self._reactor.call_later(end - time.perf_counter() + PATIENCE, self._over.set_result, None)
+        links, cpu = self.links, time.process_time()
         begin()
         self._reactor.run_until(self._over)
         patience.cancel()
-        clock, cpu = time.perf_counter() - clock, time.process_time() - cpu
-        return figures(self._took, links, clock, cpu, self._failed + len(self._due) * links)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        return figures(self._took, links, seconds, cpu, self._failed + len(self._due) * links)
 
 
 def until(reactor: Reactor, condition: Callable[[], bool]) -> None:

@@ -6,7 +6,8 @@
         A sender and its receivers on one reactor, and a bare loop in turn.
     python -m bench.peers.part node|threads
         A sender: prints its port, then does what it is told on standard input: `links N`, to wait for them;
-        `full SECONDS WINDOW`; `paced SECONDS RATE`.
+        `full SECONDS WINDOW`; `paced NUMBER RATE BEGIN`, and then a byte for each broadcast when it is due, the first
+        at BEGIN by the monotonic clock.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,6 +41,11 @@ def resident() -> int:
     """Bytes of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def times(number: int, rate: float, begin: float) -> list[float]:
+    """When each of so many broadcasts is due."""
+    return [begin + one / rate for one in range(number)]
 
 
 # -- a full mesh -----------------------------------------------------------------------------------------------------
@@ -100,7 +106,7 @@ class Sender(Protocol):
     @property
     def links(self) -> int: ...
     def full(self, seconds: float, window: int) -> Figures: ...
-    def paced(self, seconds: float, rate: float) -> Figures: ...
+    def paced(self, dues: Sequence[float]) -> Figures: ...
     def wait_for(self, predicate: Callable[[], bool]) -> object: ...
 
 
@@ -112,19 +118,27 @@ def node() -> None:
 
 
 def line_by(reactor: Reactor) -> str:
-    """The next line of standard input; the reactor turns until it has come."""
-    came: Future[bytes] = reactor.future()
-    reactor.register(0, READ, lambda _: came.set_result(os.read(0, 1000)))
+    """The next line of standard input; the reactor turns until it comes."""
+    came: Future[str] = reactor.future()
+    reactor.register(0, READ, lambda _: came.set_result(read_line()))
     try:
-        return reactor.run_until(came).decode()
+        return reactor.run_until(came)
     finally:
         reactor.unregister(0)
+
+
+def read_line() -> str:
+    """Not a byte more: what follows is not for us."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
+        line += byte
+    return line.decode()
 
 
 def threads() -> None:
     speaker = ThreadSpeaker()
     speaker.listen()
-    serve(speaker, speaker.port, sys.stdin.readline)
+    serve(speaker, speaker.port, read_line)
 
 
 def serve(sender: Sender, port: int, line: Callable[[], str]) -> None:
@@ -136,8 +150,8 @@ def serve(sender: Sender, port: int, line: Callable[[], str]) -> None:
                 say({"resident": resident()})
             case ["full", seconds, window]:
                 say(sender.full(float(seconds), int(window)))
-            case ["paced", seconds, rate]:
-                say(sender.paced(float(seconds), float(rate)))
+            case ["paced", number, rate, begin]:
+                say(sender.paced(times(int(number), float(rate), float(begin))))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from peer.messages import VERSION, Handshake, Ping, Pong, decode, encode
 
-RECEIVE: Final = 256 * 1024
+RECEIVE: Final = 64 * 1024  # as the transport does, and for its reason
 NUMBERED: Final = b'{"seq":'
 
 

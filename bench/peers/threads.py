@@ -6,8 +6,11 @@ has the same number on every link, as all links are there before the first.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections import deque
+from collections.abc import Sequence
 
 from bench.peers.nodes import PATIENCE, TEXT
 from bench.peers.results import Figures, figures
@@ -57,21 +60,20 @@ class ThreadSpeaker(ThreadPeer):
             self._post(now, links)
         return self._figures(clock, cpu, links, window - 1)
 
-    def paced(self, seconds: float, rate: float) -> Figures:
-        """`rate` broadcasts a second, whatever becomes of them."""
+    def paced(self, dues: Sequence[float]) -> Figures:
+        """One for each byte of standard input, which comes when the broadcast is due."""
         links, self._took = self.links, []
-        clock, cpu = time.perf_counter(), time.process_time()
-        number = max(1, int(seconds * rate))
-        for due in (clock + one / rate for one in range(number)):
-            time.sleep(max(0.0, due - time.perf_counter()))
-            self._post(due, links)
-        return self._figures(clock, cpu, links, number)
+        cpu, left = time.process_time(), deque(dues)
+        while left:
+            for _ in os.read(0, len(left)):
+                self._post(left.popleft(), links)
+        return self._figures(dues[0], cpu, links, len(dues))
 
-    def _figures(self, clock: float, cpu: float, links: int, under_way: int) -> Figures:
-        """When those that are under way have come too."""
+    def _figures(self, start: float, cpu: float, links: int, under_way: int) -> Figures:
+        """When those that are under way have come too, or will not."""
         while under_way and self._finished.acquire(timeout=PATIENCE):
             under_way -= 1
-        clock, cpu = time.perf_counter() - clock, time.process_time() - cpu
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         failed = len(self._due) * links
         self._due.clear()
-        return figures(self._took, links, clock, cpu, failed)
+        return figures(self._took, links, seconds, cpu, failed)

@@ -311,6 +311,27 @@ def test_a_message_of_theirs_that_cannot_be_kept_is_not_shown_and_comes_again(me
     assert mesh.ears["ann"].texts == ["hi"] and states(letter) == {"ann": "delivered"}
 
 
+def test_nothing_leaves_behind_a_message_that_was_given_up_before_that_is_safe(mesh: Mesh) -> None:
+    """Its acknowledgement would stand for the one before it too, and after a crash ann would believe that."""
+    disk = Disk(mesh.reactor)
+    ann = mesh.start("ann", "x", store=disk)
+    mesh.start("bob", "x")
+    mesh.link("ann", "bob")
+    mesh.kill("bob")
+    given_up = ann.say("x", "given up")
+    ann.send("bob", "later")
+    mesh.advance(0)
+    disk.error = OSError("disk full")
+    ann.leave("x")
+    assert given_up.reasons["bob"].startswith("left")
+    mesh.start("bob", "x")
+    mesh.advance(60)
+    assert mesh.links("ann", "bob") and not mesh.ears["bob"].texts
+    disk.error = None
+    mesh.advance(6)
+    assert mesh.ears["bob"].texts == ["later"] and not disk.saved.copies
+
+
 def test_what_was_shown_is_known_after_a_crash(mesh: Mesh) -> None:
     disk = Disk(mesh.reactor)
     mesh.start("ann", store=disk)

@@ -254,6 +254,14 @@ def test_without_a_rate_there_is_no_limit() -> None:
     assert all(bucket.take(0.0) for _ in range(1000)) and bucket.wait(0.0) == 0.0
 
 
+def test_a_token_that_was_taken_for_nothing_can_be_put_back_and_no_more_than_there_were() -> None:
+    bucket = Bucket(2, 1.0, 0.0)
+    assert bucket.take(0.0) and bucket.take(0.0)
+    for _ in range(3):
+        bucket.put_back()
+    assert [bucket.take(0.0) for _ in range(3)] == [True, True, False]
+
+
 def test_a_clock_that_goes_back_takes_nothing_away() -> None:
     bucket = Bucket(2, 1.0, 100.0)
     assert bucket.take(50.0) and bucket.take(50.0) and not bucket.take(50.0)

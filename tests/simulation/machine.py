@@ -60,7 +60,7 @@ class Machine(FakeReactor):
             self.wires.waiting.append(Event(source, callback, args))
 
     @property
-    def next_turn(self) -> float:
+    def due(self) -> float:
         """When it has something to do; now or earlier: at once."""
         if self._ready or self._from_threads or self.wires.waiting:
             return self.stopped_until

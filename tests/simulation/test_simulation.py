@@ -7,10 +7,11 @@ from __future__ import annotations
 import pytest
 from simulate import report, world_of
 
-BLOCK = 10
+SCHEDULES = 300
+BLOCK = 20
 
 
-@pytest.mark.parametrize("first", range(0, 100, BLOCK))
+@pytest.mark.parametrize("first", range(0, SCHEDULES, BLOCK))
 def test_after_any_schedule_each_message_is_settled_and_each_pair_has_the_links_it_should(first: int) -> None:
     for seed in range(first, first + BLOCK):
         assert not (words := report(seed)), words
