@@ -37,7 +37,7 @@ unit: $(VENV)/.test  ## the fast tests only
 integration: $(VENV)/.test debian-test  ## real sockets, processes and a browser
 	$(BIN)/python -m pytest tests/integration
 
-simulate: $(VENV)/.test  ## 10,000 schedules of everything that can go wrong between peers (SCHEDULES=, SEED=; 5 minutes)
+simulate: $(VENV)/.test  ## 10,000 schedules of everything that can go wrong between peers (SCHEDULES=, SEED=; 3 minutes)
 	$(BIN)/python tests/simulation/simulate.py
 
 chaos: $(VENV)/.test  ## ten real peers, killed and started again for half a minute

@@ -20,15 +20,23 @@ class Author:
     """`epoch` is that of our streams; `unix_time` and `timestamp` are now, in seconds and as the wire has it."""
 
     def __init__(
-        self, peer_id: str, username: str, saved: Saved, unix_time: Callable[[], float], timestamp: Callable[[], str]
+        self,
+        peer_id: str,
+        username: str,
+        saved: Saved,
+        unix_time: Callable[[], float],
+        timestamp: Callable[[], str],
+        *,
+        leap: int = 0,
     ) -> None:
+        """`leap` numbers are left out, by chance: who goes back to an older state must not give one a second time."""
         self.peer_id = peer_id
         self.username = username
         self.epoch = saved.epoch
         self.unix_time = unix_time
         self.timestamp = timestamp
         self._lamport = saved.lamport
-        self._n = saved.n
+        self._n = saved.n + leap
 
     def write(self, text: str, channel: str, peer_id: str = "") -> Entry:
         """A new message of ours; `peer_id` is who a direct one is to."""

@@ -78,8 +78,7 @@ class Mail:
         letter.copies = len(copies)
         if copies:
             self.letters[entry.id] = letter
-        saving = self._store.save(Sent(entry, copies))
-        saving.on_done(lambda _: self._posted(letter, copies, saving))
+        self._keep(letter, copies)
         for contact in full:
             self._tell(letter, contact.peer_id, "too many messages wait for it already")
         return letter
@@ -88,6 +87,10 @@ class Mail:
         now = self._author.unix_time()
         return tuple(Copy(entry, contact.peer_id, contact.outbox.reserve(), now) for contact in contacts)
 
+    def _keep(self, letter: Letter, copies: tuple[Copy, ...]) -> None:
+        saving = self._store.save(Sent(letter.entry, copies))
+        saving.on_done(lambda _: self._posted(letter, copies, saving))
+
     def _posted(self, letter: Letter, copies: Sequence[Copy], saving: Future[None]) -> None:
         error = saving.error
         if error is not None:
@@ -95,7 +98,8 @@ class Mail:
         for copy in copies:
             contact = self._contacts.know(copy.recipient)
             if error is None:
-                contact.outbox.add(copy)
+                if not contact.outbox.add(copy):
+                    self._renumber(contact, [copy])
                 self.pump(contact)
             else:
                 contact.outbox.drop_reserved()
@@ -177,12 +181,32 @@ class Mail:
         """The system has the last byte of it."""
         letter = self.letters.get(copy.entry.id)
         if contact.link is not None and contact.link.is_original:  # that is the last we hear of it
-            self._save_settled(contact, contact.outbox.refuse(copy.seq))
+            self._save_settled(contact, contact.outbox.give_up(copy.seq))
         if letter is not None and letter.states.get(contact.peer_id) is QUEUED:
             letter.states[contact.peer_id] = SENT
             self._audience.progress(letter, contact.peer_id)
 
     # -- settling ----------------------------------------------------------------------------------------------------
+
+    def resume(self, contact: Contact, upto: int) -> None:
+        """A link begins; the other side says that it has our stream up to there."""
+        outbox = contact.outbox
+        has_more = upto > outbox.last_seq
+        self._settle(contact, outbox.had(upto))
+        if outbox.realign(upto) and has_more:
+            self._audience.trouble(
+                f"{contact.peer_id} has more of us than we know of: our data directory is an older one than the last, "
+                "or another program has used our id. What waits for it is sent, and may be there twice"
+            )
+        self._renumber(contact, outbox.take_misnumbered())
+
+    def _renumber(self, contact: Contact, copies: Sequence[Copy]) -> None:
+        """They go behind what the other side has, or they would be taken for seen."""
+        if copies:
+            saving = self._store.save(Settled(contact.peer_id, tuple(copy.seq for copy in copies)))
+            _ = saving.error  # the same as that of what is saved behind it
+        for copy in copies:
+            self._keep(self.letters[copy.entry.id], (copy._replace(seq=contact.outbox.reserve()),))
 
     def acknowledged(self, contact: Contact, upto: int) -> None:
         """The other side has our stream up to there."""
@@ -203,7 +227,7 @@ class Mail:
         if link is None or head is None or self._reactor.now - link.opened_at < PROOF_SECONDS:
             return
         if not self._may_have(contact, head):
-            self._settle(contact, contact.outbox.refuse(head.seq), "left: one of us is no member of the channel now")
+            self._settle(contact, contact.outbox.give_up(head.seq), "left: one of us is no member of the channel now")
         self.pump(contact)  # what stood behind one that is given up
 
     def left(self, channel: str) -> None:
@@ -211,7 +235,7 @@ class Mail:
         for contact in self._contacts:
             for copy in list(contact.outbox):
                 if copy.entry.channel == channel and contact.outbox.is_waiting(copy):
-                    self._settle(contact, contact.outbox.refuse(copy.seq), "left: we are not in the channel any more")
+                    self._settle(contact, contact.outbox.give_up(copy.seq), "left: we are not in the channel any more")
             self.pump(contact)
 
     def _settle(self, contact: Contact, copies: Sequence[Copy], reason: str = "") -> None:

@@ -34,6 +34,7 @@ from peer.messages import (
     Chat,
     Handshake,
     HandshakeAck,
+    Have,
     Hello,
     Message,
     Refuse,
@@ -106,13 +107,14 @@ class Node:
         self._closing: Future[None] | None = None
         saved = store.load()
         burst = self.settings.burst
-        self.author = Author(peer_id, username, saved, unix_time, timestamp)
+        leap = chance.randrange(1, 2**30) if saved.n else 0
+        self.author = Author(peer_id, username, saved, unix_time, timestamp, leap=leap)
         self.contacts = Contacts(reactor, saved, burst, self.settings.rate)
         self.channels = Rooms(peer_id)
         self.mail = Mail(reactor, self.author, self.contacts, self.channels, store, audience, burst)
         self._reader = Reader(reactor, self.author, self.channels, store, audience, chance)
         self._dialling = Dialling(reactor, connect, self._link_to, self._is_wanted, chance)
-        self._rivals = Rivals(reactor, peer_id, self._use)
+        self._rivals = Rivals(reactor, peer_id, self._link_in_use, self._use)
         self.mail.restore(saved.copies)
         self._reviews = reactor.call_later(REVIEW_SECONDS, self._review_again)
 
@@ -308,38 +310,43 @@ class Node:
             if len(self.contacts) >= self.settings.max_contacts:
                 raise Goodbye("busy")
 
-    def _they_have(self, contact: Contact, hello: Hello) -> None:
-        have = hello.have
-        if have is not None and have.epoch == self.author.epoch:
+    def _they_have(self, contact: Contact, have: Have | None) -> None:
+        if have is None or have.epoch != self.author.epoch:
+            have = Have(self.author.epoch, 0)
+        if have.upto <= contact.outbox.last_seq:
             for refusal in have.refused:
                 self.mail.refused(contact, refusal.seq, refusal.code)
-            self.mail.acknowledged(contact, have.upto)
+        self.mail.resume(contact, have.upto)
 
     # -- coming and going --------------------------------------------------------------------------------------------
 
     def opened(self, link: Link) -> None:
         contact = self.contacts.know(link.peer_id)
         is_first = not contact.links
-        others = [other for other in contact.links if other.is_open]
         contact.links.append(link)
         contact.was_linked = True
         self._dialling.stop(contact, link)
         self._announce_on(link)
         if is_first:
             self._audience.connected(contact, link)
-        if others:
-            self._rivals.settle(link, others)
+        if contact.link is not None and contact.link.is_open:
+            self._rivals.settle(link, contact.link)
         else:
             self._use(link)
+
+    def _link_in_use(self, peer_id: str) -> Link | None:
+        contact = self.contacts.get(peer_id)
+        return contact.link if contact is not None else None
 
     def _use(self, link: Link) -> None:
         """Send on this one, and believe its greeting. Not before: it may be of somebody who only takes the name."""
         contact, hello = self.contacts[link.peer_id], link.hello
+        link.release()
         if contact.link is link:
             return
         if not link.is_original:
             contact.inbox.begin(hello.epoch)
-            self._they_have(contact, hello)
+            self._they_have(contact, hello.have)
         contact.username = hello.username or contact.username
         port = link.address[1] if link.role is DIALLER else hello.listen_port
         contact.seen_at = Address(link.address[0], port) if port else contact.seen_at
@@ -359,7 +366,7 @@ class Node:
         if isinstance(message, Chat | Broadcast):
             self._reader.take(contact, link, message, resumed)
         elif isinstance(message, Ack):
-            self.mail.acknowledged(contact, min(message.upto, contact.outbox.last_seq))
+            self.mail.acknowledged(contact, message.upto)
         elif isinstance(message, Refuse):
             self.mail.refused(contact, message.seq, message.code)
         elif isinstance(message, Channels):

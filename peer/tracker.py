@@ -8,6 +8,9 @@ What changes our registration goes through one lock: a renewal that overtakes a 
 
 A renewal leaves the channels as the tracker has them, so that a member who was removed sees it in the answer. Only a
 tracker that does not know us (any more) is told all of them, so it is asked for us before.
+
+A tracker that was restarted makes the channels anew, open ones all of them. What was closed stays closed between those
+who have its key: they keep it until the tracker gives out another one, or they join again.
 """
 
 from __future__ import annotations
@@ -86,6 +89,7 @@ class Tracker:
         self.observed_ip = ""
         self.channels: tuple[str, ...] = ()
         self.keys: dict[str, str] = {}
+        self._lost_keys: dict[str, str] = {}  # of closed channels, by a tracker that does not know of them any more
         self.listed: tuple[Listed, ...] = ()
         self._reactor = reactor
         self._client = client
@@ -174,7 +178,9 @@ class Tracker:
         else:
             self.is_registered, self.channels = False, ()
             self._barred.clear()
+            self._lost_keys.update(self.keys)
             await self._submit(self._wanted())
+            self._say_what_was_lost()
         if set(self._wanted()) != set(self.channels) or self._claim() != self._claimed:
             await self._submit(self._wanted())
 
@@ -232,11 +238,22 @@ class Tracker:
     def _take(self, answer: Registered) -> None:
         self.is_registered = True
         self.observed_ip = answer.observed_ip
-        self.channels, self.keys = answer.channels, answer.channel_keys
+        self.channels = answer.channels
+        for channel in answer.channel_keys:
+            self._lost_keys.pop(channel, None)
+        kept = {name: key for name, key in self._lost_keys.items() if name in self.channels}
+        self.keys = {**kept, **answer.channel_keys}
         # The jitter must not carry a renewal past the end of the registration.
         self._interval = min(max(min(answer.interval, answer.ttl * 2 / 3), FASTEST), SLOWEST)
         self._keep_lease(answer.lease)
         self._listener.has_keys(self)
+
+    def _say_what_was_lost(self) -> None:
+        for channel in sorted(self._lost_keys.keys() & set(self.channels)):
+            self._listener.say(
+                f"[Peer] Tracker {self.name} has forgotten that channel '{channel}' is closed: its members go on among "
+                "themselves. Who owns it should set its policy again"
+            )
 
     def _without_refused(self, channels: list[str] | None, refusal: Refused) -> list[str]:
         """Raises what is not about a channel. Too many in all: the last one goes."""
@@ -335,6 +352,7 @@ class Tracker:
         self._listener.has_keys(self)
 
     def _forget(self, channel: str) -> None:
+        self._lost_keys.pop(channel, None)
         self.channels = tuple(name for name in self.channels if name != channel)
         self.keys = {name: key for name, key in self.keys.items() if name != channel}
 

@@ -60,7 +60,7 @@ def test_defect_5_the_cleanup_of_an_old_link_leaves_the_newer_one_alone(mesh: Me
     zoe = mesh.start("zoe")
     old = raw(mesh, "ann", node="zoe")
     new = raw(mesh, "ann", node="zoe")
-    mesh.advance(0)
+    mesh.advance(3.5)
     assert old.is_closed and mesh.links("zoe", "ann") == [new.link]
     old.transport.abort()
     mesh.advance(20)
@@ -346,11 +346,31 @@ def test_a_large_channel_is_not_dialled_all_at_once(mesh: Mesh) -> None:
 # -- two links to the same peer ----------------------------------------------------------------------------------------
 
 
-def test_of_two_fresh_links_from_the_same_dialler_the_newer_stays(mesh: Mesh) -> None:
+def test_of_two_fresh_links_from_the_same_dialler_the_newer_stays_if_the_older_is_dead(mesh: Mesh) -> None:
     mesh.start("zoe")
     old, new = raw(mesh, "ann", node="zoe"), raw(mesh, "ann", node="zoe")
+    assert len(mesh.links("zoe", "ann")) == 2
+    mesh.advance(3.5)
     assert old.frames("bye") == [{"type": "bye", "reason": "duplicate"}]
     assert mesh.links("zoe", "ann") == [new.link]
+
+
+@pytest.mark.parametrize("node", ["ann", "zoe"])  # one of them decides, and the other does not
+@pytest.mark.parametrize("is_used", [False, True])
+def test_who_knows_all_that_a_peer_says_of_itself_cannot_take_its_place(mesh: Mesh, node: str, is_used: bool) -> None:
+    """Epoch and instance are told to everybody who links with a peer."""
+    mesh.start(node)
+    bob = raw(mesh, "bob", node=node)
+    if is_used:
+        bob.send("hi")
+    thief = raw(mesh, "bob", node=node)
+    thief.send("stolen", seq=2)
+    for _ in range(20):
+        for ping in bob.frames("ping"):
+            bob.say("pong", n=ping["n"])
+        mesh.advance(1)
+    assert mesh.links(node, "bob") == [bob.link] and thief.is_closed
+    assert "stolen" not in mesh.ears[node].texts
 
 
 def test_of_a_race_the_decider_keeps_the_link_it_has_dialled_itself(mesh: Mesh) -> None:
@@ -415,26 +435,36 @@ def test_until_it_is_decided_the_decider_goes_on_with_the_old_link(mesh: Mesh) -
     assert [text["message"] for text in new.frames("chat")] == ["which way?"], "what was unacknowledged goes out again"
 
 
-def test_the_other_side_sends_on_the_newest_until_told(mesh: Mesh) -> None:
+def test_the_other_side_sends_on_the_older_until_told(mesh: Mesh) -> None:
     ann = mesh.start("ann")
     old, new = raw(mesh, "zoe"), raw(mesh, "zoe")
     ann.send("zoe", "a")
     mesh.advance(0)
-    assert new.frames("chat") and not old.frames("chat")
-    new.feed(frame("bye", reason="duplicate"))
+    assert old.frames("chat") and not new.frames("chat")
+    old.feed(frame("bye", reason="duplicate"))
     ann.send("zoe", "b")
     mesh.advance(0)
-    assert [text["message"] for text in old.frames("chat")] == ["a", "b"]
-    assert mesh.links("ann", "zoe") == [old.link]
+    assert [text["message"] for text in new.frames("chat")] == ["a", "b"]
+    assert mesh.links("ann", "zoe") == [new.link]
 
 
-def test_the_other_side_closes_the_older_itself_after_ten_seconds_without_a_decision(mesh: Mesh) -> None:
-    mesh.start("ann")
-    old, new = raw(mesh, "zoe"), raw(mesh, "zoe")
+@pytest.mark.parametrize("is_alive", [False, True])
+def test_of_a_race_the_other_side_asks_the_older_after_ten_seconds_without_a_decision(
+    mesh: Mesh, is_alive: bool
+) -> None:
+    ann = mesh.start("ann")
+    Stub(mesh, "zoe", answers("zoe"))
+    ann.connect("zoe", Address("zoe", PORT))
+    mesh.advance(1)
+    [old] = mesh.links("ann", "zoe")
+    new = raw(mesh, "zoe")
     mesh.advance(9.5)
     assert len(mesh.links("ann", "zoe")) == 2
-    mesh.advance(1)
-    assert mesh.links("ann", "zoe") == [new.link] and old.frames("bye") == [{"type": "bye", "reason": "duplicate"}]
+    mesh.advance(0.6)
+    if is_alive:
+        old.data_received(frame("pong", n=1))
+    mesh.advance(3.1)
+    assert mesh.links("ann", "zoe") == [old if is_alive else new.link]
 
 
 def test_a_newcomer_that_is_gone_before_it_is_decided_leaves_the_old_one(mesh: Mesh) -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from peer.errors import FrameError
 from peer.flood import Bucket
-from peer.inbox import REFUSALS, Inbox
+from peer.inbox import LARGEST_GAP, REFUSALS, Inbox
 from peer.messages import Have, Refusal
 from peer.outbox import KEEP_SECONDS, MOST, Outbox, by_recipient
 from peer.store import Copy, Entry, Mark
@@ -119,6 +120,7 @@ def test_refusals_are_remembered_as_far_back_as_a_sender_may_ask_and_no_further(
 def test_numbers_begin_at_one_and_only_grow() -> None:
     outbox = Outbox()
     assert [post(outbox).seq for _ in range(3)] == [1, 2, 3]
+    send_all(outbox)
     outbox.acknowledge(3)
     assert outbox.is_empty and post(outbox).seq == 4
 
@@ -187,15 +189,58 @@ def test_what_the_other_side_has_is_not_sent_again() -> None:
     outbox = Outbox()
     for _ in range(4):
         post(outbox)
-    assert seqs(outbox.acknowledge(2)) == [1, 2]  # `have` on a new link
+    send_all(outbox)
+    assert seqs(outbox.had(2)) == [1, 2] and not outbox.realign(2)
+    outbox.rewind()
     assert send_all(outbox) == [3, 4]
+
+
+def test_what_was_never_sent_is_not_there_whatever_the_other_side_says() -> None:
+    outbox = Outbox()
+    for _ in range(3):
+        post(outbox)
+    outbox.sent()
+    assert seqs(outbox.acknowledge(3)) == [1] and not outbox.acknowledge(2**53)
+    assert not outbox.refuse(3)
+    outbox.sent()
+    assert seqs(outbox.had(3)) == [2] and not outbox.realign(3)
+    assert seqs(outbox.take_misnumbered()) == [3], "it would be taken for seen"
+    assert outbox.reserve() == 4
 
 
 def test_numbers_that_the_other_side_has_and_we_do_not_know_are_not_used_again() -> None:
     """The data directory was put back to an older state."""
-    outbox = Outbox(5)
-    outbox.acknowledge(40)
+    outbox = Outbox(5, [copy_of(5)])
+    assert not outbox.had(40) and outbox.realign(40)
+    assert seqs(outbox.take_misnumbered()) == [5] and outbox.is_empty
     assert post(outbox).seq == 41
+
+
+def test_a_number_that_is_overtaken_before_it_is_safe_is_not_used() -> None:
+    outbox = Outbox()
+    seq = outbox.reserve()
+    assert outbox.realign(40) and not outbox.add(copy_of(seq))
+    assert outbox.is_empty and outbox.reserve() == 41
+
+
+def test_a_stream_that_the_other_side_has_lost_begins_again_where_it_is() -> None:
+    """It would not believe a number so far ahead."""
+    outbox = Outbox(5_000_000, [copy_of(5_000_000)])
+    assert not outbox.had(7) and outbox.realign(7)
+    assert seqs(outbox.take_misnumbered()) == [5_000_000]
+    assert post(outbox).seq == 8
+
+
+def test_of_one_link_a_bounded_count_of_numbers_may_be_left_out() -> None:
+    inbox = Inbox()
+    inbox.begin("e0")
+    inbox.take(LARGEST_GAP // 2)
+    inbox.take(LARGEST_GAP)
+    with pytest.raises(FrameError, match="too far ahead"):
+        inbox.take(LARGEST_GAP + 1_000)
+    assert inbox.is_new(LARGEST_GAP + 1)
+    inbox.begin("e0")
+    inbox.take(LARGEST_GAP + 1_000)
 
 
 def test_a_refusal_settles_one_copy_wherever_it_is() -> None:
@@ -205,8 +250,8 @@ def test_a_refusal_settles_one_copy_wherever_it_is() -> None:
     outbox.sent()
     outbox.sent()
     assert seqs(outbox.refuse(1)) == [1] and outbox.in_flight == 1
-    assert seqs(outbox.refuse(4)) == [4] and outbox.in_flight == 1
-    assert outbox.refuse(4) == outbox.refuse(77) == []
+    assert seqs(outbox.give_up(4)) == [4] and outbox.in_flight == 1
+    assert outbox.refuse(4) == outbox.give_up(77) == []
     assert send_all(outbox) == [3, 5] and outbox.in_flight == 3
 
 

@@ -366,6 +366,24 @@ def test_a_channel_that_was_closed_meanwhile_is_told_and_the_others_are_kept(app
     assert len(ann.removed) == 1
 
 
+def test_a_channel_that_was_closed_stays_so_between_its_members(app: TestApp, ann: Peer) -> None:
+    """A tracker that was restarted makes it anew, as an open one."""
+    ann.join("class")
+    ann.run(ann.trackers.configure("class", policy="invited"))
+    [key] = ann.keys[-1].values()
+    restart(app)
+    app.advance(40)
+    assert listed(app, "class") == [ME] and ann.keys[-1] == {"class": key}
+    [line] = [line for line in ann.lines if "forgotten" in line]
+    assert "channel 'class' is closed" in line
+    app.advance(300)
+    assert ann.keys[-1] == {"class": key} and len([line for line in ann.lines if "forgotten" in line]) == 1
+    ann.run(ann.trackers.configure("class", policy="invited"))
+    assert ann.keys[-1]["class"] != key
+    ann.run(ann.trackers.configure("class", policy="open"))
+    assert ann.keys[-1] == {}
+
+
 def test_more_channels_than_the_tracker_allows_are_put_out_from_the_last(tmp_path: Path) -> None:
     with TestApp({"plugin:tracker": {"max_channels_per_peer": "2"}}, state_dir=tmp_path) as app:
         ann = Peer(app.reactor, {HERE: Plugin(app)}, channels=["a", "b", "c", "d"]).start()
