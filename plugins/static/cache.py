@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
 from plugins.static.conditional import Validators
 from reactor import Response
@@ -27,36 +27,43 @@ _OVERHEAD: Final = 2048
 Identity = tuple[int, int, int, int, int]
 
 
-def identity(status: os.stat_result) -> Identity:
-    """What stays equal as long as nobody writes to a file, replaces it or changes its rights."""
+def identity(of: os.stat_result | str) -> Identity | None:
+    """What stays equal as long as nobody writes to a file, replaces it or changes its rights; None: it is not there."""
+    try:
+        status = os.stat(of) if isinstance(of, str) else of
+    except OSError:
+        return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+class Form(NamedTuple):
+    """A file's answers in one coding: `whole` for most, `unchanged` for who has it already. `kind`: its media type."""
+
+    whole: Response
+    unchanged: Response
+    validators: Validators
+    kind: str
+
+
 class Page:
-    """A file's answers: `whole` for most, `unchanged` for who has it already. `place` is where the file is."""
+    """A small file: as it is, and compressed, by coding. It is good as long as its sources stay as they were."""
 
-    __slots__ = ("check_at", "identity", "place", "unchanged", "validators", "whole")
+    __slots__ = ("check_at", "codings", "form", "others", "sources")
 
-    def __init__(
-        self, whole: Response, unchanged: Response, validators: Validators, place: str, same: Identity | None
-    ) -> None:
-        """`same` is None for a file that has not settled yet."""
-        self.whole = whole
-        self.unchanged = unchanged
-        self.validators = validators
-        self.place = place
-        self.identity = same
+    def __init__(self, form: Form, others: dict[str, Form], sources: dict[str, Identity | None] | None) -> None:
+        """`sources` are the files that it depends on, by name; None for a file that has not settled yet."""
+        self.form = form
+        self.others = others
+        self.codings = tuple(others)
+        self.sources = sources
         self.check_at = 0.0
 
     @property
     def weight(self) -> int:
-        return len(self.whole.body) + _OVERHEAD
+        return sum(len(form.whole.body) + _OVERHEAD for form in (self.form, *self.others.values()))
 
     def is_current(self) -> bool:
-        try:
-            return self.identity is not None and identity(os.stat(self.place)) == self.identity
-        except OSError:
-            return False
+        return self.sources is not None and all(identity(place) == was for place, was in self.sources.items())
 
 
 class Cache:

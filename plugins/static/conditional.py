@@ -14,6 +14,7 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import NamedTuple
 
+from plugins.static.ranges import Span, parse_ranges
 from reactor import HTTPError
 
 
@@ -25,29 +26,48 @@ class Validators(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """200 with everything, 304 with nothing, or 206 with `size` bytes from `start`."""
+    """200 with everything, 304 with nothing, or 206 with `spans` of it."""
 
     status: int
-    start: int
-    size: int
+    spans: tuple[Span, ...] = ()
+
+
+WHOLE = Verdict(200)
+SAME = Verdict(304)
 
 
 def judge(method: str, fields: Mapping[str, str], validators: Validators, size: int) -> Verdict:
-    """The answer to `method` for a file of `size` bytes. Raises HTTPError 416 for a range outside of it."""
+    """The answer to `method` for a file of `size` bytes. Raises HTTPError 412 for a condition that does not hold, and
+    416 for a range outside of the file.
+    """
+    if has_changed(fields, validators):
+        raise HTTPError(412, "the file is not the version that the request is about")
     if is_not_modified(fields, validators):
-        return Verdict(304, 0, 0)
+        return SAME
     # RFC 9110 14.2: a Range that comes with another method than GET is ignored.
     if method == "GET" and "range" in fields and range_applies(fields.get("if-range"), validators):
-        span = parse_range(fields["range"], size)
-        if span is not None:
-            return Verdict(206, span[0], span[1] - span[0])
-    return Verdict(200, 0, size)
+        spans = parse_ranges(fields["range"], size)
+        if spans is not None:
+            return Verdict(206, tuple(spans))
+    return WHOLE
 
 
 # -- is it the one you have? ------------------------------------------------------------------------------------------
 
 # RFC 9110 8.8.3. The weakness sign stays outside of the group: If-None-Match compares weakly.
 _entity_tags = re.compile(r'(?:W/)?("[!#-~\x80-\xff]*")').findall
+# If-Match compares strongly: a weak tag never matches.
+_tags_with_weakness = re.compile(r'((?:W/)?"[!#-~\x80-\xff]*")').findall
+
+
+def has_changed(fields: Mapping[str, str], validators: Validators) -> bool:
+    """RFC 9110 13.1.1 and 13.1.4: If-Match, and only where there is none If-Unmodified-Since."""
+    tags = fields.get("if-match")
+    if tags is not None:
+        return tags.strip() != "*" and validators.etag not in _tags_with_weakness(tags)
+    since = fields.get("if-unmodified-since")
+    date = parse_date(since) if since is not None else None
+    return date is not None and validators.modified is not None and validators.modified > date
 
 
 def is_not_modified(fields: Mapping[str, str], validators: Validators) -> bool:
@@ -67,43 +87,6 @@ def range_applies(condition: str | None, validators: Validators) -> bool:
     if condition is None or condition == validators.etag:
         return True
     return validators.modified is not None and condition == format_date(validators.modified)
-
-
-# -- which part? ------------------------------------------------------------------------------------------------------
-
-# RFC 9110 14.1.1. 18 digits keep every number below 2**63, and no file is an exabyte long.
-_one_range = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE).fullmatch
-
-
-def parse_range(value: str, size: int) -> tuple[int, int] | None:
-    """`bytes=a-b`, `bytes=a-` or `bytes=-n` of `size` bytes as (start, stop); None: send the whole file.
-
-    That is what 14.2 allows for a malformed Range, an unknown unit and several ranges at once. Raises HTTPError 416
-    if it is well-formed but no byte of the file lies in it.
-    """
-    match = _one_range(value)
-    if match is None or match.groups() == ("", ""):
-        return None
-    first, last = match.groups()
-    if not first:
-        return _suffix(int(last), size)
-    start = int(first)
-    if last and int(last) < start:
-        return None
-    if start >= size:
-        raise _unsatisfiable(size)
-    return start, min(int(last) + 1, size) if last else size
-
-
-def _suffix(length: int, size: int) -> tuple[int, int] | None:
-    if length == 0:
-        raise _unsatisfiable(size)
-    # The last bytes of an empty file are all of it, which Content-Range has no way to say.
-    return (max(size - length, 0), size) if size else None
-
-
-def _unsatisfiable(size: int) -> HTTPError:
-    return HTTPError(416, f"the file has {size} bytes", [("Content-Range", f"bytes */{size}")])
 
 
 # -- dates ------------------------------------------------------------------------------------------------------------

@@ -8,17 +8,23 @@ own thread: for local files this is a memory access in nearly every case, and ch
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import quote
 
-from plugins.static.cache import SETTLED, Cache, Page, identity
+from plugins.static import listing
+from plugins.static.cache import SETTLED, Cache, Form, Page, identity
+from plugins.static.codings import ENDINGS, IDENTITY, choose, compressed, is_compressible
 from plugins.static.conditional import Validators, format_date, judge
 from plugins.static.media import media_type
 from plugins.static.mount import Mount
-from plugins.static.paths import IsFolder, Opened, not_found, open_inside
-from reactor import FilePart, Request, Response
+from plugins.static.paths import IsFolder, Opened, names_inside, not_found, open_inside
+from plugins.static.ranges import Parts, content_range
+from reactor import FilePart, HTTPError, Request, Response
+
+Pairs = list[tuple[str, str]]
+VARY = ("Vary", "Accept-Encoding")
 
 
 class Clock(NamedTuple):
@@ -42,15 +48,14 @@ class Files:
         self._ready = cache.pages
         self._now = clock.monotonic
         self._unix = clock.unix
-        # RFC 9111 5.2.2: keep it, but ask before using it again; behind a guard no shared cache keeps it.
-        self._caching = ("Cache-Control", "private, no-cache" if mount.guard else "no-cache")
+        self._caching = ("Cache-Control", mount.cache)
 
     def __call__(self, request: Request) -> Response:
         head = request.head
         page = self._ready.get(head.path)
         if page is None or page.check_at <= self._now():
             return self._look(request)
-        return self._from_page(request, page) if head.is_conditional else page.whole
+        return self._from_page(request, page) if head.is_conditional or page.codings else page.form.whole
 
     def at_prefix(self, request: Request) -> Response:
         """The mount's address without its last slash."""
@@ -70,6 +75,10 @@ class Files:
             if path != asked or not asked:
                 raise not_found() from None  # the index is a folder, or a single file has become one
             return self._redirect(request, asked)
+        except HTTPError as error:
+            if error.status == 404 and path != asked and self.mount.listing:
+                return self._list(request, asked)
+            raise
         if opened.stat.st_size > self.small:
             return self._from_file(request, opened, path)
         page = self._read(opened, path)
@@ -92,74 +101,147 @@ class Files:
             location += "?" + request.head.query
         return Response.redirect(location, 301, [self._caching])
 
-    # -- answering ---------------------------------------------------------------------------------------------------
+    def _list(self, request: Request, asked: str) -> Response:
+        names = names_inside(self.root, asked.rstrip("/"), self.others, listing.MOST)
+        page = listing.page(names, self.mount.prefix + asked, is_top=not asked)
+        caching = "private, no-cache" if self.mount.guard else "no-cache"  # nothing tells when it has changed
+        return Response.html(page, 200, [("Cache-Control", caching), ("X-Content-Type-Options", "nosniff")])
+
+    # -- small files -------------------------------------------------------------------------------------------------
 
     def _read(self, opened: Opened, path: str) -> Page:
-        """A small file as a page. One that is being written goes out as it was found; the next look, which compares
-        with what it was before the reading, sees that it changed.
+        """A small file, and its compressed forms, as a page. A file that is being written goes out as it was found; the
+        next look, which compares with what it was before the reading, sees that it changed.
         """
-        status = opened.stat
+        kind, status = self._type(path), opened.stat
         with opened.file as file:
             body = file.read(status.st_size)
-        has_settled = self._unix() - status.st_mtime >= SETTLED
-        validators = self._validators(status)
-        whole = Response(body, 200, self._headers(validators), content_type=self._type(path))
-        place = os.path.join(self.root, path) if path else self.root
-        same = identity(status) if has_settled else None
-        return Page(whole, self._not_modified(validators), validators, place, same)
+        others = dict(self._read_others(path, status, kind, body))
+        varies = is_compressible(kind) or bool(others)
+        form = self._form(body, self._validators(status), kind, IDENTITY, varies=varies)
+        # The compressed forms beside it belong to what makes the page what it is, whether they are there or not.
+        places = [self._place(path), *(self._place(path + ending) for ending in (ENDINGS.values() if path else ()))]
+        sources = {place: identity(place) for place in places}
+        sources[places[0]] = status_identity = identity(status)
+        has_settled = self._unix() - status.st_mtime >= SETTLED and status_identity is not None
+        return Page(form, others, sources if has_settled else None)
+
+    def _read_others(self, path: str, status: os.stat_result, kind: str, body: bytes) -> Iterator[tuple[str, Form]]:
+        for coding, ending in ENDINGS.items():
+            beside = self._open_beside(path + ending, status)
+            if beside is not None:
+                with beside.file as file:
+                    data = file.read(beside.stat.st_size)
+                yield coding, self._form(data, self._validators(beside.stat), kind, coding, varies=True)
+            elif coding == "gzip" and is_compressible(kind) and (smaller := compressed(body)) is not None:
+                yield coding, self._form(smaller, self._validators(status, coding), kind, coding, varies=True)
+
+    def _form(self, body: bytes, validators: Validators, kind: str, coding: str, *, varies: bool) -> Form:
+        headers = self._headers(validators, coding, varies=varies)
+        common = self._common(validators, varies=varies)
+        whole = Response(body, 200, headers, content_type=kind)
+        return Form(whole, Response.empty(304, common), validators, kind)
 
     def _from_page(self, request: Request, page: Page) -> Response:
-        body = page.whole.body
-        verdict = judge(request.method, request.headers.index, page.validators, len(body))
+        form = page.form
+        if page.codings and "range" not in request.headers:
+            form = page.others.get(choose(request.headers.index.get("accept-encoding"), page.codings), form)
+        body = form.whole.body
+        verdict = judge(request.method, request.headers.index, form.validators, len(body))
         if verdict.status == 304:
-            return page.unchanged
+            return form.unchanged
         if verdict.status == 200:
-            return page.whole
-        headers = [*page.whole.headers, _content_range(verdict.start, verdict.size, len(body))]
-        return Response(body[verdict.start : verdict.start + verdict.size], 206, headers)
+            return form.whole
+        headers = [pair for pair in form.whole.headers if pair[0].lower() != "content-type"]
+        if len(verdict.spans) > 1:
+            parts = Parts(verdict.spans, len(body), form.kind)
+            return Response(parts.of(body), 206, headers, content_type=parts.content_type)
+        (span,) = verdict.spans
+        headers.append(("Content-Range", content_range(span, len(body))))
+        return Response(body[span.start : span.stop], 206, headers, content_type=form.kind)
+
+    # -- large files -------------------------------------------------------------------------------------------------
 
     def _from_file(self, request: Request, opened: Opened, path: str) -> Response:
         """A large file. The response has the file and closes it; on every other way out it is closed here."""
-        file, size = opened.file, opened.stat.st_size
+        kind = self._type(path)
+        coding, chosen = self._choose(request, opened, path)
+        varies = is_compressible(kind) or coding != IDENTITY
+        file, size = chosen.file, chosen.stat.st_size
         try:
-            validators = self._validators(opened.stat)
+            validators = self._validators(chosen.stat)
             verdict = judge(request.method, request.headers.index, validators, size)
             if verdict.status == 304:
                 file.close()
-                return self._not_modified(validators)
-            headers = self._headers(validators)
-            if verdict.status == 206:
-                headers.append(_content_range(verdict.start, verdict.size, size))
-            part = FilePart(file, verdict.start, verdict.size)
-            return Response.sending(part, verdict.status, headers, content_type=self._type(path))
+                return Response.empty(304, self._common(validators, varies=varies))
+            headers = self._headers(validators, coding, varies=varies)
+            if verdict.status == 200:
+                return Response.sending(FilePart(file, 0, size), 200, headers, content_type=kind)
+            if len(verdict.spans) > 1:
+                parts = Parts(verdict.spans, size, kind)
+                return Response.streaming(
+                    parts.read(file), 206, headers, content_type=parts.content_type, length=parts.length
+                )
+            (span,) = verdict.spans
+            headers.append(("Content-Range", content_range(span, size)))
+            return Response.sending(FilePart(file, *span), 206, headers, content_type=kind)
         except BaseException:
             file.close()
             raise
 
-    def _validators(self, status: os.stat_result) -> Validators:
+    def _choose(self, request: Request, opened: Opened, path: str) -> tuple[str, Opened]:
+        """A compressed form beside the file that the client likes better, or the file; what is not sent is closed."""
+        accept = request.headers.index.get("accept-encoding")
+        if accept and "range" not in request.headers:
+            beside = {coding: self._open_beside(path + ending, opened.stat) for coding, ending in ENDINGS.items()}
+            there = {coding: one for coding, one in beside.items() if one is not None}
+            coding = choose(accept, tuple(there))
+            for other in [one for name, one in {**there, IDENTITY: opened}.items() if name != coding]:
+                other.file.close()
+            return coding, {**there, IDENTITY: opened}[coding]
+        return IDENTITY, opened
+
+    def _open_beside(self, path: str, status: os.stat_result) -> Opened | None:
+        """A compressed form, unless it is older than what it was made from."""
+        if path.startswith("."):
+            return None  # the mount is a single file
+        try:
+            opened = open_inside(self.root, path, self.others)
+        except (IsFolder, HTTPError):
+            return None
+        if opened.stat.st_mtime_ns < status.st_mtime_ns:
+            opened.file.close()
+            return None
+        return opened
+
+    # -- what is said of them ----------------------------------------------------------------------------------------
+
+    def _validators(self, status: os.stat_result, coding: str = "") -> Validators:
         # A digest, because the number of an inode is nobody's business.
-        version = f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}".encode()
+        version = f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}{coding}".encode()
         modified = int(status.st_mtime)
         # RFC 9110 8.8.2.1: no Last-Modified in the future. Such a file has its tag.
         has_date = 0 <= modified <= self._unix()
         return Validators(f'"{blake2b(version, digest_size=12).hexdigest()}"', modified if has_date else None)
 
+    def _place(self, path: str) -> str:
+        return os.path.join(self.root, path) if path else self.root
+
     def _type(self, path: str) -> str:
         return media_type(os.path.basename(path or self.root))
 
-    def _headers(self, validators: Validators) -> list[tuple[str, str]]:
-        return [*self._common(validators), ("Accept-Ranges", "bytes"), ("X-Content-Type-Options", "nosniff")]
+    def _headers(self, validators: Validators, coding: str, *, varies: bool) -> Pairs:
+        headers = self._common(validators, varies=varies)
+        headers += [("Accept-Ranges", "bytes"), ("X-Content-Type-Options", "nosniff")]
+        if coding != IDENTITY:
+            headers.append(("Content-Encoding", coding))
+        return headers
 
-    def _not_modified(self, validators: Validators) -> Response:
-        return Response.empty(304, self._common(validators))
-
-    def _common(self, validators: Validators) -> list[tuple[str, str]]:
+    def _common(self, validators: Validators, *, varies: bool) -> Pairs:
         """What a 304 repeats (RFC 9110 15.4.5), so that a cache can refresh what it has."""
         headers = [("ETag", validators.etag), self._caching]
         if validators.modified is not None:
             headers.append(("Last-Modified", format_date(validators.modified)))
+        if varies:
+            headers.append(VARY)
         return headers
-
-
-def _content_range(start: int, size: int, total: int) -> tuple[str, str]:
-    return "Content-Range", f"bytes {start}-{start + size - 1}/{total}"

@@ -2,6 +2,8 @@
 
     /assets          www/assets
     /                www                 guard=login index=start.html
+    /fonts           www/fonts           cache=immutable
+    /pub             /srv/pub            listing=yes cache=1h
     /favicon.ico     "www/our icon.ico"
 """
 
@@ -16,10 +18,14 @@ from typing import Final
 
 from reactor import ConfigError
 
-SETTINGS: Final = {"guard": "", "index": "index.html"}
+SETTINGS: Final = {"guard": "", "index": "index.html", "cache": "no-cache", "listing": "no"}
+# What `cache` may say (RFC 9111 5.2.2, RFC 8246), besides a time: how long a client need not ask again.
+_CACHES: Final = {"no-cache": "no-cache", "no-store": "no-store", "immutable": "max-age=31536000, immutable"}
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 # Only characters that stand for themselves in the normal form of a path, so that what is written is what is compared.
 _is_prefix = re.compile(r"/|(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+/?").fullmatch
+_is_time = re.compile(r"([0-9]{1,6})([smhd])").fullmatch
 _is_index = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*").fullmatch
 
 
@@ -31,6 +37,8 @@ class Mount:
     root: Path
     guard: str | None
     index: str
+    cache: str  # the value of Cache-Control
+    listing: bool  # of folders without an index
 
     @property
     def is_folder(self) -> bool:
@@ -62,7 +70,9 @@ def _parse(line: str, locate: Callable[[str], Path]) -> Mount:
     prefix, place, *rest = words
     settings = _settings(line, rest)
     root = locate(place)
-    return Mount(_prefix(line, prefix, root), root, settings["guard"] or None, settings["index"])
+    guard = settings["guard"] or None
+    cache = _cache(line, settings["cache"], guard)
+    return Mount(_prefix(line, prefix, root), root, guard, settings["index"], cache, settings["listing"] == "yes")
 
 
 def _settings(line: str, words: Iterable[str]) -> dict[str, str]:
@@ -77,7 +87,18 @@ def _settings(line: str, words: Iterable[str]) -> dict[str, str]:
         given[name] = value
     if "index" in given and not _is_index(given["index"]):
         raise _wrong(line, "index= is the plain name of a file, such as index.html")
+    if given.get("listing", "no") not in ("yes", "no"):
+        raise _wrong(line, "listing= is yes or no")
     return SETTINGS | given
+
+
+def _cache(line: str, value: str, guard: str | None) -> str:
+    """RFC 9111 5.2.2: what is behind a guard is kept by no cache that others share."""
+    time = _is_time(value)
+    known = f"max-age={int(time[1]) * _UNITS[time[2]]}" if time else _CACHES.get(value)
+    if known is None:
+        raise _wrong(line, f"cache= is a time such as 10m, 1h or 7d, or one of {', '.join(_CACHES)}")
+    return f"private, {known}" if guard and known != "no-store" else known
 
 
 def _prefix(line: str, prefix: str, root: Path) -> str:

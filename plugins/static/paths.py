@@ -16,7 +16,9 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import IO, NamedTuple
 
 from reactor import HTTPError, Overloaded
@@ -25,6 +27,7 @@ _is_bad_name = re.compile(r"\A\.|[\x00-\x1f\x7f\\]").search
 
 # O_PATH asks only for the right to pass through a folder, as a path lookup does. Not every system has it.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 _TOO_MANY = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
@@ -48,10 +51,15 @@ def not_found() -> HTTPError:
     return HTTPError(404, "there is nothing at this address")
 
 
+def is_visible(name: str) -> bool:
+    """Whether a name in a folder can be asked for."""
+    return bool(name) and not _is_bad_name(name)
+
+
 def check_path(path: str) -> None:
     """The first wall: HTTPError 404 unless `path` is `name/name/name`. An empty path is the folder itself."""
     for name in path.split("/") if path else ():
-        if not name or _is_bad_name(name):
+        if not is_visible(name):
             raise not_found()
 
 
@@ -66,20 +74,57 @@ def open_inside(root: str, path: str, others: Iterable[str] = ()) -> Opened:
     `others` are folders with a guard of their own: what lies in one of them that is below `root` is not found here.
     Raises IsFolder, HTTPError 404 or 403, or Overloaded; an OSError that speaks of a broken disk passes.
     """
+    with _answers():
+        return _open_file(*_find(root, path, others))
+
+
+def names_inside(root: str, path: str, others: Iterable[str], most: int) -> Iterable[tuple[str, bool]]:
+    """The names in the folder `path` of `root` that a request can reach, at most so many, and whether each is a folder.
+    Raises as `open_inside`; 404 for what is no folder.
+    """
+    with _answers():
+        real, top = _find(root, path, others)
+        folder = _open_folder(real, top)
+        try:
+            readable = os.open(".", _READABLE, dir_fd=folder)
+        finally:
+            os.close(folder)
+        try:
+            with os.scandir(readable) as entries:
+                visible = [(one.name, one.is_dir()) for one in islice(entries, most) if is_visible(one.name)]
+        finally:
+            os.close(readable)
+    return [(name, is_folder) for name, is_folder in visible if _is_reached(os.path.join(real, name), top, others)]
+
+
+def _is_reached(path: str, top: str, others: Iterable[str]) -> bool:
+    real = os.path.realpath(path)
+    return is_inside(real, top) and not has_own_guard(real, top, others)
+
+
+def _find(root: str, path: str, others: Iterable[str]) -> tuple[str, str]:
+    """The real path of what is meant, and of `root`."""
     check_path(path)
+    top = os.path.realpath(root, strict=True)
+    real = os.path.realpath(os.path.join(top, path), strict=True) if path else top
+    if not is_inside(real, top) or has_own_guard(real, top, others):
+        raise not_found()
+    return real, top
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    """What the file system says, as what a client is told."""
     try:
-        top = os.path.realpath(root, strict=True)
-        real = os.path.realpath(os.path.join(top, path), strict=True) if path else top
-        if not is_inside(real, top) or _has_own_guard(real, top, others):
-            raise not_found()
-        return _open_real(real, top)
+        yield
     except OSError as error:
         raise _answer(error) from None
     except ValueError:  # a name that the file system's encoding cannot write
         raise not_found() from None
 
 
-def _has_own_guard(real: str, top: str, others: Iterable[str]) -> bool:
+def has_own_guard(real: str, top: str, others: Iterable[str]) -> bool:
+    """Whether `real`, in the mounted folder `top`, lies in one of `others` that is below it."""
     for other in others:
         folder = os.path.realpath(other)
         if folder != top and is_inside(folder, top) and is_inside(real, folder):
@@ -87,25 +132,15 @@ def _has_own_guard(real: str, top: str, others: Iterable[str]) -> bool:
     return False
 
 
-def _open_real(real: str, top: str) -> Opened:
-    """Open `real` from `top` down without following a link. Raises OSError, IsFolder, or 404 for other than files."""
-    if real == top:
-        top = os.path.dirname(real)
-    *folders, name = os.path.relpath(real, top).split("/")
-    here = os.open(top, _FOLDER)
+def _open_file(real: str, top: str) -> Opened:
+    """Raises OSError, IsFolder, or 404 for other than files."""
+    above, name = os.path.split(real)
+    folder = _open_folder(above, top if real != top else above)
     try:
-        for folder in folders:
-            below = os.open(folder, _FOLDER, dir_fd=here)
-            os.close(here)
-            here = below
-        return _open_file(name, here)
+        _check_kind(os.stat(name, dir_fd=folder, follow_symlinks=False))
+        descriptor = os.open(name, _FILE, dir_fd=folder)
     finally:
-        os.close(here)
-
-
-def _open_file(name: str, folder: int) -> Opened:
-    _check_kind(os.stat(name, dir_fd=folder, follow_symlinks=False))
-    descriptor = os.open(name, _FILE, dir_fd=folder)
+        os.close(folder)
     try:
         status = os.fstat(descriptor)
         _check_kind(status)  # it may have been replaced since
@@ -113,6 +148,21 @@ def _open_file(name: str, folder: int) -> Opened:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _open_folder(real: str, top: str) -> int:
+    """The folder `real`, opened from `top` down without following a link."""
+    below = os.path.relpath(real, top).split("/") if real != top else []
+    here = os.open(top, _FOLDER)
+    try:
+        for name in below:
+            folder = os.open(name, _FOLDER, dir_fd=here)
+            os.close(here)
+            here = folder
+    except BaseException:
+        os.close(here)
+        raise
+    return here
 
 
 def _check_kind(status: os.stat_result) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.static.conditional import Validators, Verdict, format_date, judge, parse_date, parse_range
+from plugins.static.conditional import SAME, WHOLE, Validators, Verdict, format_date, judge, parse_date
+from plugins.static.ranges import GAP, MOST, Span, parse_ranges
 from reactor.errors import HTTPError
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -16,7 +18,7 @@ LATER = "Sun, 06 Nov 1994 08:49:38 GMT"
 EARLIER = "Sun, 06 Nov 1994 08:49:36 GMT"
 SECONDS = 784111777
 FILE = Validators('"v1"', SECONDS)
-WHOLE, SAME, PART = Verdict(200, 0, 1000), Verdict(304, 0, 0), Verdict(206, 0, 10)
+PART = Verdict(206, (Span(0, 10),))
 
 VERDICTS = [
     ({}, WHOLE),
@@ -78,6 +80,7 @@ RANGES = [
     ("bytes=-100", (0, 100)),
     ("bytes=-101", (0, 100)),
     ("Bytes= 10-19 ", (10, 20)),
+    ("bytes=0-1,", (0, 2)),  # RFC 9110 5.6.1.2: empty members of a list are nothing
     ("bytes=007-010", (7, 11)),
     # None: as if it were not there
     ("", None),
@@ -97,8 +100,9 @@ RANGES = [
     ("bytes = 1-2", None),
     ("bytes=1 -2", None),
     ("lines=1-2", None),
-    ("bytes=0-1,3-4", None),
-    ("bytes=0-1,", None),
+    ("bytes=0-1;3-4", None),
+    ("bytes=0-1,x", None),
+    ("bytes=,", None),
     ("bytes=0-18446744073709551615", None),
     ("bytes=" + "9" * 5000 + "-", None),
 ]
@@ -106,29 +110,91 @@ RANGES = [
 
 @pytest.mark.parametrize(("value", "span"), RANGES)
 def test_a_range_is_read_strictly(value: str, span: tuple[int, int] | None) -> None:
-    assert parse_range(value, 100) == span
+    assert parse_ranges(value, 100) == (None if span is None else [Span(span[0], span[1] - span[0])])
 
 
 @pytest.mark.parametrize(("value", "size"), [("bytes=100-", 100), ("bytes=100-200", 100), ("bytes=-0", 100),
                                              ("bytes=0-", 0), ("bytes=0-0", 0), ("bytes=-0", 0)])  # fmt: skip
 def test_a_range_outside_of_the_file_is_416_and_says_how_long_the_file_is(value: str, size: int) -> None:
     with pytest.raises(HTTPError) as caught:
-        parse_range(value, size)
+        parse_ranges(value, size)
     assert caught.value.status == 416
     assert caught.value.headers == (("Content-Range", f"bytes */{size}"),)
 
 
 def test_the_last_bytes_of_an_empty_file_are_all_of_it() -> None:
-    assert parse_range("bytes=-5", 0) is None
+    assert parse_ranges("bytes=-5", 0) is None
 
 
 @given(st.text(alphabet="0123456789-=, bytes", max_size=30), st.integers(0, 10**6))
-def test_no_range_leads_out_of_the_file(value: str, size: int) -> None:
+def test_no_range_leads_out_of_the_file_and_no_byte_is_sent_twice(value: str, size: int) -> None:
     try:
-        span = parse_range("bytes=" + value, size)
+        spans = parse_ranges("bytes=" + value, size) or []
     except HTTPError:
         return
-    assert span is None or 0 <= span[0] < span[1] <= size
+    assert all(0 <= span.start < span.stop <= size for span in spans)
+    in_order = sorted(spans)
+    assert all(one.stop + GAP < two.start for one, two in pairwise(in_order))
+
+
+SEVERAL = [
+    ("bytes=0-9,500-509", [(0, 10), (500, 10)]),
+    ("bytes=500-509, 0-9", [(500, 10), (0, 10)]),  # in the order of the request
+    ("bytes=0-9,5-19", [(0, 20)]),
+    ("bytes=0-9,30-39", [(0, 40)]),  # closer than the head of a part
+    (f"bytes=0-9,{10 + GAP}-", [(0, 1000)]),
+    (f"bytes=0-9,{11 + GAP}-", [(0, 10), (11 + GAP, 989 - GAP)]),
+    ("bytes=900-,0-0,-100", [(900, 100), (0, 1)]),
+    ("bytes=0-9,5000-", [(0, 10)]),  # what lies outside is left out
+    ("bytes=0-9,-0", [(0, 10)]),
+    ("bytes=" + ",".join(["0-"] * MOST), [(0, 1000)]),
+    ("bytes=" + ",".join(["0-"] * (MOST + 1)), None),
+    ("bytes=" + "," * 10_000 + "0-", None),
+]
+
+
+@pytest.mark.parametrize(("value", "spans"), SEVERAL)
+def test_of_several_ranges_each_byte_is_sent_once(value: str, spans: list[tuple[int, int]] | None) -> None:
+    assert parse_ranges(value, 1000) == spans
+
+
+def test_several_ranges_outside_of_the_file_are_416() -> None:
+    with pytest.raises(HTTPError) as caught:
+        parse_ranges("bytes=1000-,2000-3000,-0", 1000)
+    assert caught.value.status == 416
+
+
+CHANGED = [
+    {"if-match": '"v2"'},
+    {"if-match": 'W/"v1"'},  # RFC 9110 13.1.1: compared strongly
+    {"if-match": ""},
+    {"if-match": '"v2"', "if-none-match": '"v1"'},
+    {"if-match": '"v2"', "range": "bytes=5000-"},
+    {"if-unmodified-since": EARLIER},
+]
+UNCHANGED = [
+    {"if-match": '"v1"'},
+    {"if-match": '"v2", "v1"'},
+    {"if-match": "*"},
+    {"if-match": '"v1"', "if-unmodified-since": EARLIER},  # 13.1.4: the tag wins
+    {"if-unmodified-since": DATE},
+    {"if-unmodified-since": LATER},
+    {"if-unmodified-since": "yesterday"},
+]
+
+
+@pytest.mark.parametrize("fields", CHANGED)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_request_about_another_version_is_412(fields: dict[str, str], method: str) -> None:
+    with pytest.raises(HTTPError) as caught:
+        judge(method, fields, FILE, 1000)
+    assert caught.value.status == 412
+
+
+@pytest.mark.parametrize("fields", UNCHANGED)
+def test_a_request_about_this_version_goes_on(fields: dict[str, str]) -> None:
+    assert judge("GET", fields, FILE, 1000) == WHOLE
+    assert judge("GET", {**fields, "if-none-match": '"v1"'}, FILE, 1000) == SAME
 
 
 DATES = [

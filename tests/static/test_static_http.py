@@ -71,6 +71,26 @@ def test_a_large_file_comes_whole_and_in_parts(app: TestApp) -> None:
     assert app.get("/big.bin", headers={**KEY, "Range": f"bytes={len(BIG)}-"}).status == 416
 
 
+@pytest.mark.parametrize("target", ["/copy.bin", "/big.bin"])
+def test_several_parts_come_as_one_answer(app: TestApp, site: Site, target: str) -> None:
+    site.write("copy.bin", BIG[:5000])
+    whole = app.get(target, headers=KEY).body
+    before = open_files()
+    answer = app.get(target, headers={**KEY, "Range": "bytes=0-9,1000-1099,-5"})
+    assert answer.status == 206 and answer.headers.get("content-length") == str(len(answer.body))
+    kind, boundary = answer.headers.get("content-type").split("; boundary=")
+    assert kind == "multipart/byteranges"
+    start, *parts, end = answer.body.split(b"\r\n--" + boundary.encode())
+    assert (start, end) == (b"", b"--\r\n")
+    for part, (first, stop) in zip(parts, [(0, 10), (1000, 1100), (len(whole) - 5, len(whole))], strict=True):
+        head, body = part.split(b"\r\n\r\n", 1)
+        assert body == whole[first:stop]
+        assert head.decode().split("\r\n")[1:] == [
+            "Content-Type: application/octet-stream", f"Content-Range: bytes {first}-{stop - 1}/{len(whole)}",
+        ]  # fmt: skip
+    assert open_files() == before
+
+
 @pytest.mark.parametrize("target", ["/", "/big.bin"])
 def test_head_and_304_have_no_body(app: TestApp, target: str) -> None:
     whole = app.get(target, headers=KEY)

@@ -22,11 +22,27 @@ def test_a_line_names_an_address_a_folder_and_settings(folder: Path) -> None:
     lines = ["/assets  www", "/    www   guard=login  index=start.html", "", "/icon.ico www/icon.ico",
              '/x/.well-known/ "www/my files"']  # fmt: skip
     assert parse_mounts(lines, folder.joinpath) == [
-        Mount("/assets/", folder / "www", None, "index.html"),
-        Mount("/", folder / "www", "login", "start.html"),
-        Mount("/icon.ico", folder / "www/icon.ico", None, "index.html"),
-        Mount("/x/.well-known/", folder / "www/my files", None, "index.html"),
+        Mount("/assets/", folder / "www", None, "index.html", "no-cache", False),
+        Mount("/", folder / "www", "login", "start.html", "private, no-cache", False),
+        Mount("/icon.ico", folder / "www/icon.ico", None, "index.html", "no-cache", False),
+        Mount("/x/.well-known/", folder / "www/my files", None, "index.html", "no-cache", False),
     ]
+
+
+CACHES = [
+    ("cache=10m", "max-age=600"),
+    ("cache=7d", "max-age=604800"),
+    ("cache=immutable", "max-age=31536000, immutable"),
+    ("cache=no-store", "no-store"),
+    ("cache=1h guard=login", "private, max-age=3600"),
+    ("cache=no-store guard=login", "no-store"),
+]
+
+
+@pytest.mark.parametrize(("settings", "value"), CACHES)
+def test_a_mount_may_say_how_long_its_files_are_good(folder: Path, settings: str, value: str) -> None:
+    [mount] = parse_mounts([f"/ www {settings}"], folder.joinpath)
+    assert mount.cache == value
 
 
 WRONG = [
@@ -46,6 +62,9 @@ WRONG = [
     ("/a www/my files", "'files' is not a setting"),
     ("/a www color=red", "'color=red' is not a setting (they are guard=, index="),
     ("/a www guard=", "guard= has no value"),
+    ("/a www cache=soon", "cache= is a time such as 10m, 1h or 7d, or one of no-cache, no-store, immutable"),
+    ("/a www cache=10", "cache= is a time"),
+    ("/a www listing=maybe", "listing= is yes or no"),
     ("/a www guard=a guard=b", "guard= is there twice"),
     ("/a www index=../secret", "index= is the plain name of a file"),
     ("/a www index=.htpasswd", "index= is the plain name of a file"),
