@@ -8,10 +8,11 @@ BIN    := $(VENV)/bin
 CONFIG ?= config.ini
 PORT   ?= 9101
 # Found where they are used, installed with apt by `make test` if that is possible.
-DEBIAN_TEST  := chromium curl
+DEBIAN_TEST  := chromium curl nginx
 DEBIAN_BENCH := wrk
+DEBIAN_PROXY := wrk nginx haproxy curl
 
-.PHONY: run peer check test lint unit integration simulate chaos bench bench-full bench-quick bench-micro bench-peers load help clean
+.PHONY: run share peer topology check test lint unit integration simulate fuzz chaos soak bench bench-full bench-quick bench-micro bench-observing bench-peers bench-logins bench-websockets bench-proxy load help clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -19,8 +20,14 @@ help:  ## this list
 run: $(VENV)/.run  ## start the server on http://127.0.0.1:8000
 	@exec $(BIN)/python -m reactor -c $(CONFIG)
 
+share: $(VENV)/.run  ## let the others in the room join: asks for a password, prints addresses and a QR code
+	@exec $(BIN)/python -m share -c $(CONFIG) $(ARGS)
+
 peer: $(VENV)/.run  ## a chat peer in this terminal: make peer PORT=9101 NAME=Ann
 	@exec $(BIN)/python -m peer $(PORT) $(if $(NAME),--name "$(NAME)")
+
+topology: $(VENV)/.run  ## a proxy, two backends and a web application, shown and kept until Ctrl-C (ARGS="--proxy-port 8088")
+	@exec $(BIN)/python examples/topology/run.py $(ARGS)
 
 check: $(VENV)/.run  ## show what the config would do, and open nothing
 	@$(BIN)/python -m reactor -c $(CONFIG) --check
@@ -40,8 +47,14 @@ integration: $(VENV)/.test debian-test  ## real sockets, processes and a browser
 simulate: $(VENV)/.test  ## 10,000 schedules of everything that can go wrong between peers (SCHEDULES=, SEED=; 3 minutes)
 	$(BIN)/python tests/simulation/simulate.py
 
+fuzz: $(VENV)/.test  ## change bytes at random, led by coverage, until something breaks (SECONDS= for each, TARGET=)
+	$(BIN)/python tests/fuzz/fuzz.py
+
 chaos: $(VENV)/.test  ## ten real peers, killed and started again for half a minute
 	CHAOS_SECONDS=30 $(BIN)/python -m pytest tests/integration/test_peer_chaos.py
+
+soak: $(VENV)/.test  ## 100,000 connections that come and go in every way, and then nothing of them is left (CONNECTIONS=)
+	SOAK_CONNECTIONS=$(or $(CONNECTIONS),100000) $(BIN)/python -m pytest tests/integration/test_leaks.py
 
 # -- measuring: docs/benchmarks.md -----------------------------------------------------------------------------------
 
@@ -57,8 +70,21 @@ bench-quick: $(VENV_BENCH)/.bench debian-bench  ## a first look, printed only (u
 bench-micro: $(VENV_BENCH)/.bench  ## single functions against the stored baseline
 	$(VENV_BENCH)/bin/python -m bench.micro
 
+bench-observing: $(VENV)/.run debian-bench  ## what the access log and the numbers cost for each request (3 minutes)
+	$(BIN)/python -m bench.observing
+
 bench-peers: $(VENV)/.run  ## the chat peer beside a bare loop and a thread for each link, into docs/benchmarks.md (4 minutes)
 	$(BIN)/python -m bench.peers
+
+bench-websockets: $(VENV_BENCH)/.bench  ## WebSockets beside a bare loop, websockets and aiohttp, into docs/benchmarks.md (3 minutes)
+	$(VENV_BENCH)/bin/python -m bench.websockets
+
+bench-proxy: $(VENV_BENCH)/.bench  ## the proxy beside nginx, HAProxy and others, into docs/benchmarks.md (3 minutes)
+	@sh tools/need-debian.sh $(DEBIAN_PROXY)
+	$(VENV_BENCH)/bin/python -m bench.proxies
+
+bench-logins: $(VENV)/.run  ## what everybody else notices of 100 wrong logins a second (2 minutes)
+	$(BIN)/python -m bench.logins
 
 load: $(VENV)/.run $(VENV_LOAD)/.load  ## locust's users against the reactor, then against the reference
 	$(BIN)/python -m bench.users --locust $(VENV_LOAD)/bin/locust

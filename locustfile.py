@@ -54,7 +54,7 @@ class Reader(FastHttpUser):
 
 
 class Visitor(FastHttpUser):
-    """Comes, logs in, and is gone; one in three has the password wrong, and must not get in."""
+    """Comes, logs in, and is gone; one in three has it wrong, and must not get in."""
 
     weight = 1
     wait_time = between(0.5, 1.0)
@@ -67,7 +67,8 @@ class Visitor(FastHttpUser):
     @task(1)
     def wrong(self) -> None:
         self.client.cookiejar.clear()
-        form = {"username": "admin", "password": "guessed"}
+        # Each time another name: who is wrong with one again and again has to wait, and with him who is right with it.
+        form = {"username": f"visitor{next(numbers)}", "password": "guessed"}
         with self.client.post("/login", data=form, name="POST /login, wrong", catch_response=True) as response:
             check(response, 401, "Login failed")
             if response.status_code == 401:

@@ -12,12 +12,13 @@ import re
 import sys
 from pathlib import Path
 
+from peer.answers import can_be_dialled, parse_ip
 from peer.identity import default_directory
 from peer.messages import MAX_NAME
 from peer.node import Settings
 from peer.output import PlainOutput
 from peer.program import Options, Program
-from reactor import Log
+from reactor import Handler, Log
 from reactor.core.address import Address, parse_address
 from reactor.core.loop import Reactor
 from reactor.errors import StartError
@@ -50,16 +51,17 @@ def run(given: argparse.Namespace, reactor: Reactor, log: Log) -> int:
     options = Options(
         given.port, listen=given.listen,
         trackers=() if given.no_tracker else tuple(given.tracker or [DEFAULT_TRACKER]),
-        name=given.name or "", peer_id=given.id or "", advertise=given.advertise, history=not given.no_history,
+        name=given.name or "", peer_id=given.id or "", advertise=given.advertise or "", history=not given.no_history,
         user=given.user, password=_password(given), daemon=given.daemon, http=given.http,
         settings=Settings(burst=given.burst, rate=given.rate, max_links=given.max_links),
     )  # fmt: skip
+    files = _page() if given.http is not None else None
     if _takes_the_screen(given):
         from peer import tui  # which needs urwid
 
-        tui.run(reactor, options, log, directory=directory)
+        tui.run(reactor, options, log, directory=directory, files=files)
         return 0
-    program = Program(reactor, options, PlainOutput(log), directory=directory)
+    program = Program(reactor, options, PlainOutput(log), directory=directory, files=files)
     try:
         program.start()
         program.read(sys.stdin.fileno() if sys.stdin is not None else None)
@@ -67,6 +69,13 @@ def run(given: argparse.Namespace, reactor: Reactor, log: Log) -> int:
     finally:
         program.close()
     return 0
+
+
+def _page() -> Handler:
+    """The page of the plugin "chat", which is the same for a peer of one's own."""
+    from plugins.chat.files import PageFiles  # imported by those who serve it
+
+    return PageFiles()
 
 
 def _takes_the_screen(given: argparse.Namespace) -> bool:
@@ -112,8 +121,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--no-tracker", action="store_true", help="use no tracker: only `connect` finds others")
     add("--name", type=_name, help="what others see beside your id")
     add("--id", type=_name, help="use and keep this id, instead of one made at random")
-    add("--listen", default="0.0.0.0", metavar="IP", help="listen on this address only (default: all)")
-    add("--advertise", default="", metavar="IP", help="the address that others shall dial")
+    add("--listen", type=_ip, default="0.0.0.0", metavar="IP", help="listen on this address only (default: all)")
+    add("--advertise", type=_dialled, metavar="IP", help="the address that others shall dial")
     add("--data", type=Path, metavar="DIR", help="where id and history are kept (default: one for each port)")
     add("--no-history", action="store_true", help="keep no messages")
     add("--user", default="", help="log in to the tracker with this name")
@@ -143,7 +152,7 @@ def _password(given: argparse.Namespace) -> str:
     known = os.environ.get("PEER_PASSWORD")
     if known is not None:
         return known
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise StartError("no terminal to ask for the password: give --password-file or $PEER_PASSWORD")
     return getpass.getpass(f"Password of {given.user} at the tracker: ")
 
@@ -182,6 +191,18 @@ def _here(text: str) -> Address:
         return parse_address(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _ip(text: str) -> str:
+    if parse_ip(text) is None:
+        raise argparse.ArgumentTypeError(f"{text} is no IP address, such as 192.168.1.3 or fd00::3")
+    return text
+
+
+def _dialled(text: str) -> str:
+    if not can_be_dialled(_ip(text)):
+        raise argparse.ArgumentTypeError(f"{text} is no address that others can dial")
+    return text
 
 
 def _name(text: str) -> str:

@@ -99,8 +99,7 @@ class Listed(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         check_names("names", self.peer_id, self.username, *self.channels)
-        ip = parse_ip(self.ip)
-        if ip is None or ip.is_unspecified or ip.is_multicast:
+        if not can_be_dialled(self.ip):
             raise ValueError("ip must be an IP address that can be dialled")
 
 
@@ -141,6 +140,11 @@ def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
+
+
+def can_be_dialled(text: str) -> bool:
+    ip = parse_ip(text)
+    return ip is not None and not (ip.is_unspecified or ip.is_multicast)
 
 
 # -- bytes to answers ------------------------------------------------------------------------------------------------

@@ -25,8 +25,17 @@ class Audience(Protocol):
     def away(self, contact: Contact) -> None:
         """Nothing was heard of a peer for a while."""
 
+    def changed(self, contact: Contact) -> None:
+        """What is known of a peer may be something else: where or what it is in, its name, whether it is there."""
+
+    def moved(self, channel: str) -> None:
+        """We are in a channel now, or are not any more."""
+
     def message(self, entry: Entry) -> None:
         """A message of somebody else, safe in the history."""
+
+    def kept(self, letter: Letter) -> None:
+        """A message of ours, safe in the history. Messages come by their numbers, these and those of others."""
 
     def progress(self, letter: Letter, peer_id: str) -> None:
         """A message of ours has reached another state with this recipient."""
@@ -42,7 +51,10 @@ class Deaf:
     def connected(self, contact: Contact, link: Link) -> None: ...
     def disconnected(self, contact: Contact, why: str) -> None: ...
     def away(self, contact: Contact) -> None: ...
+    def changed(self, contact: Contact) -> None: ...
+    def moved(self, channel: str) -> None: ...
     def message(self, entry: Entry) -> None: ...
+    def kept(self, letter: Letter) -> None: ...
     def progress(self, letter: Letter, peer_id: str) -> None: ...
     def trouble(self, text: str) -> None: ...
 
@@ -68,6 +80,18 @@ class Fan:
     def away(self, contact: Contact) -> None:
         for audience in self._audiences:
             audience.away(contact)
+
+    def changed(self, contact: Contact) -> None:
+        for audience in self._audiences:
+            audience.changed(contact)
+
+    def moved(self, channel: str) -> None:
+        for audience in self._audiences:
+            audience.moved(channel)
+
+    def kept(self, letter: Letter) -> None:
+        for audience in self._audiences:
+            audience.kept(letter)
 
     def message(self, entry: Entry) -> None:
         for audience in self._audiences:

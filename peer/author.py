@@ -37,15 +37,21 @@ class Author:
         self.timestamp = timestamp
         self._lamport = saved.lamport
         self._n = saved.n + leap
+        self.number = saved.number  # of the last entry, by arrival
 
-    def write(self, text: str, channel: str, peer_id: str = "") -> Entry:
-        """A new message of ours; `peer_id` is who a direct one is to."""
+    def write(self, text: str, channel: str, peer_id: str = "", key: str = "") -> Entry:
+        """A new message of ours; `peer_id` is who a direct one is to, `key` what a page calls it."""
         self._n += 1
         self._lamport += 1
         return Entry(
             f"{self.peer_id}:{self.epoch}:{self._n}", self.peer_id, self.username, channel,
-            peer_id if channel == DIRECT else "", text, self._lamport, self._n, self.timestamp(),
+            peer_id if channel == DIRECT else "", text, self._lamport, self._n, self.timestamp(), self.count(), key,
         )  # fmt: skip
+
+    def count(self) -> int:
+        """The number of the next entry, by arrival."""
+        self.number += 1
+        return self.number
 
     def witness(self, lamport: int | None) -> int:
         """The time of a message that has come: its own, or the next one where it has none."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from peer.answers import Joined
 from peer.answers import Listed as Answer
 from peer.contact import Contact
 from peer.errors import Ambiguous, PeerError
 from peer.link import Link
 from peer.node import Listed, Node
+from peer.quoting import show_id, show_name
 from peer.trackers import Trackers
 from reactor.core.address import Address
 from reactor.core.task import Future, sleep
@@ -18,6 +20,8 @@ from reactor.errors import DialError
 # How long the end waits for what is on its way, and then for the links to close.
 FLUSH_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
+# Of one channel, ourselves not included: no tracker of ours lets more in (`channel_full`).
+MOST_MEMBERS = 127
 
 
 class Chat:
@@ -35,16 +39,17 @@ class Chat:
         return names
 
     def find(self, who: str) -> str:
-        """The id that is meant by an id, a name, or the beginning of an id that only one has. PeerError."""
+        """The id that is meant by an id, or by a name or the beginning of an id that only one has: nobody's name may
+        stand in the way of somebody's id. PeerError.
+        """
         names = self._names()
         if who in names:
             return who
-        found = [peer_id for peer_id, name in names.items() if name == who]
-        found = found or [peer_id for peer_id in names if peer_id.startswith(who)]
+        found = [peer_id for peer_id, name in names.items() if name == who or peer_id.startswith(who)]
         if not found:
             raise PeerError(f"Not connected to peer: {who}")
         if len(found) > 1:
-            several = ", ".join(f"{peer_id} ({names[peer_id]})" for peer_id in found[:5])
+            several = ", ".join(f"{show_id(peer_id)} ({show_name(names[peer_id])})" for peer_id in found[:5])
             raise Ambiguous(f"{who} is ambiguous: {several}. Give more of the id")
         return found[0]
 
@@ -57,7 +62,8 @@ class Chat:
             listed = next((peer for peer in self.trackers.merged if peer.peer_id == peer_id), None)
             address = Address(listed.ip, listed.port) if listed else contact.address if contact else None
         if address is None:
-            raise PeerError(f"The address of {peer_id} is not known: give it, as in `connect {peer_id} IP PORT`")
+            known_as = show_id(peer_id)
+            raise PeerError(f"The address of {known_as} is not known: give it, as in `connect {known_as} IP PORT`")
         if peer_id == self.node.peer_id:
             raise PeerError("That is this peer itself")
         return address, self.node.connect(peer_id, address)
@@ -81,13 +87,23 @@ class Chat:
         return peers
 
     def learn(self, peers: list[Answer], *, all_of_them: bool = True) -> None:
-        listed = [Listed(peer.peer_id, peer.username, Address(peer.ip, peer.port), peer.channels) for peer in peers]
+        """What a tracker lists; of the members of a channel those that a mesh has room for. First come those we know
+        already: who makes up members displaces nobody.
+        """
+        contacts, room = self.node.contacts, dict.fromkeys(self.node.channels, MOST_MEMBERS)
+        listed = []
+        for peer in sorted(peers, key=lambda peer: peer.peer_id not in contacts):
+            channels = tuple(name for name in dict.fromkeys(peer.channels) if room.get(name))
+            if peer.peer_id != self.node.peer_id and (channels or peer.peer_id in contacts):
+                listed.append(Listed(peer.peer_id, peer.username, Address(peer.ip, peer.port), channels))
+                room |= {name: room[name] - 1 for name in channels}
         self.node.listed(listed, all_of_them=all_of_them)
 
-    async def join(self, channel: str, password: str | None = None, invite: str | None = None) -> None:
-        """TrackerError if no tracker lets us in."""
+    async def join(self, channel: str, password: str | None = None, invite: str | None = None) -> Joined:
+        """The channel as a tracker has it. TrackerError if no tracker lets us in."""
         joined = await self.trackers.join(channel, password, invite)
         self.node.join(channel, joined.channel_key or "")
+        return joined
 
     async def leave(self, channel: str) -> None:
         """TrackerError if no tracker could be told; we have left all the same."""

@@ -1,9 +1,29 @@
-"""Wall-clock time, as the wire has it and as people read it. It labels messages, and orders nothing."""
+"""Wall-clock time, as the wire has it and as people read it. It labels messages, and orders nothing.
+
+How long something has waited is not its business either, or setting the clock would end all waiting: within one run
+that is measured by `SteadyTime`.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
+
+
+class SteadyTime:
+    """Unix time that goes on from its start as fast as time passes, whatever is done to the clock of the machine. The
+    time that the machine sleeps does not count.
+    """
+
+    def __init__(
+        self, unix_time: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._monotonic = monotonic
+        self._offset = unix_time() - monotonic()
+
+    def __call__(self) -> float:
+        return self._offset + self._monotonic()
 
 
 def timestamp() -> str:

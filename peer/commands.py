@@ -6,7 +6,8 @@ line that says so, and nothing else happens.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from peer.chat import Chat
@@ -17,12 +18,15 @@ from peer.lines import Lines
 from peer.link import Link
 from peer.messages import BROADCAST
 from peer.output import Output
+from peer.quoting import show_id, show_name
 from peer.store import Entry, Store
 from reactor.core.address import Address
 from reactor.core.task import Future
 from reactor.errors import DialError, ReactorError
 
 HISTORY_LINES: Final = 20
+LONGEST_LIST: Final = 500  # lines: more than anybody reads
+MOST_SHOWN: Final = 10  # channels of one peer
 
 USAGE: Final = {
     "list": ("list", "who is registered with the trackers"),
@@ -93,11 +97,13 @@ class Commands:
         peers = await self._chat.fetch()
         self._line(f"[Peer] Retrieved {len(peers)} peers from tracker")
         self._line("Active peers:")
-        for peer in peers:
-            name = f" {peer.username}" if peer.username != peer.peer_id else ""
-            channels = f" [{', '.join(peer.channels)}]" if peer.channels else ""
+        for peer in peers[:LONGEST_LIST]:
+            name = f" {show_name(peer.username)}" if peer.username != peer.peer_id else ""
+            channels = _in_brackets(peer.channels)
             you = " (you)" if peer.peer_id == self._node.peer_id else ""
-            self._line(f"- {peer.peer_id} ({Address(peer.ip, peer.port)}){name}{channels}{you}")
+            self._line(f"- {show_id(peer.peer_id)} ({Address(peer.ip, peer.port)}){name}{channels}{you}")
+        if len(peers) > LONGEST_LIST:
+            self._line(f"- and {len(peers) - LONGEST_LIST} more")
 
     async def _connect(self, rest: str) -> None:
         words = rest.split()
@@ -112,14 +118,14 @@ class Commands:
             raise Usage("connect")
         address, outcome = self._chat.connect(peer_id, address)
         was_linked = outcome.done
-        self._line(f"[Peer] Connecting to peer {peer_id} at {address}")
+        self._line(f"[Peer] Connecting to peer {show_id(peer_id)} at {address}")
         try:
             link = await outcome
         except DialError as error:
-            self._line(f"[Peer] Failed to connect to {peer_id}: {error}")
+            self._line(f"[Peer] Failed to connect to {show_id(peer_id)}: {error}")
         else:
             if was_linked or link.handshake is None:  # the line of a new link has been said
-                self._line(f"[Peer] Connected to peer: {peer_id}")
+                self._line(f"[Peer] Connected to peer: {show_id(peer_id)}")
 
     async def _peers(self, rest: str) -> None:
         await self._chat.measure()
@@ -129,13 +135,13 @@ class Commands:
             self._line("- " + self._describe(contact))
 
     def _describe(self, contact: Contact) -> str:
-        name = f" {contact.username}" if contact.username not in ("", contact.peer_id) else ""
+        name = f" {show_name(contact.username)}" if contact.username not in ("", contact.peer_id) else ""
         parts = [_state_of(contact.link)]
         if len(contact.outbox):
             parts.append(f"{len(contact.outbox)} of your messages not delivered yet")
         if contact.is_muted:
             parts.append("muted")
-        return f"{contact.peer_id}{name}: {', '.join(parts)}"
+        return f"{show_id(contact.peer_id)}{name}: {', '.join(parts)}"
 
     def _mute(self, rest: str) -> None:
         self._set_muted(rest, True)
@@ -148,7 +154,7 @@ class Commands:
             raise Usage("mute")
         peer_id = self._chat.find(rest)
         self._node.mute(peer_id, muted)
-        self._line(f"[Peer] {'Muted' if muted else 'Unmuted'}: {peer_id}")
+        self._line(f"[Peer] {'Muted' if muted else 'Unmuted'}: {show_id(peer_id)}")
 
     # -- messages ----------------------------------------------------------------------------------------------------
 
@@ -188,12 +194,12 @@ class Commands:
 
     def _entry(self, entry: Entry) -> str:
         is_ours = entry.author == self._node.peer_id
-        who = "you" if is_ours else entry.author
+        who = "you" if is_ours else show_id(entry.author)
         if entry.peer:
-            where = f" to {entry.peer}" if is_ours else ""
+            where = f" to {show_id(entry.peer)}" if is_ours else ""
         else:
             where = f" in {entry.channel}" if entry.channel != BROADCAST else " (broadcast)"
-        return f"{label(entry.timestamp, self._node.author.unix_time())} {who}{where}: {entry.text}"
+        return f"{label(entry.timestamp, time.time())} {who}{where}: {entry.text}"
 
     # -- channels ----------------------------------------------------------------------------------------------------
 
@@ -215,12 +221,12 @@ class Commands:
         self._line(f"[Peer] Auto-connected to {count} peers in channel '{channel}'")
 
     def _dialling(self, contact: Contact, outcome: Future[Link]) -> None:
-        self._line(f"[Peer] Connecting to peer {contact.peer_id} at {contact.address}")
+        self._line(f"[Peer] Connecting to peer {show_id(contact.peer_id)} at {contact.address}")
         outcome.on_done(lambda outcome: self._dialled(contact, outcome))
 
     def _dialled(self, contact: Contact, outcome: Future[Link]) -> None:
         if outcome.error is not None:
-            self._line(f"[Peer] Failed to connect to {contact.peer_id}: {outcome.error}")
+            self._line(f"[Peer] Failed to connect to {show_id(contact.peer_id)}: {outcome.error}")
 
     async def _leave(self, rest: str) -> None:
         if not rest:
@@ -262,7 +268,7 @@ class Commands:
             raise Usage("remove")
         peer_id = self._chat.find(words[1])
         await self._chat.trackers.configure(words[0], remove=peer_id)
-        self._line(f"[Peer] Removed {peer_id} from channel {words[0]}")
+        self._line(f"[Peer] Removed {show_id(peer_id)} from channel {words[0]}")
 
     # -- the rest ----------------------------------------------------------------------------------------------------
 
@@ -276,10 +282,15 @@ class Commands:
         self._quit()
 
 
+def _in_brackets(channels: Sequence[str]) -> str:
+    more = [f"and {len(channels) - MOST_SHOWN} more"] if len(channels) > MOST_SHOWN else []
+    return f" [{', '.join([*map(show_name, channels[:MOST_SHOWN]), *more])}]" if channels else ""
+
+
 def _state_of(link: Link | None) -> str:
     if link is None:
         return "not connected"
-    state = "away" if link.is_away else "connected"
+    state = "away" if link.is_away or link.is_unattended else "connected"
     if link.is_original:
         state += " (an original peer: it cannot tell what it has got)"
     if link.round_trip is not None:

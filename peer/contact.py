@@ -16,9 +16,9 @@ from reactor.core.address import Address
 class Contact:
     """`link` is the one we send on, out of `links`, which are those that are open, the oldest first."""
 
-    __slots__ = ("_listed", "ack_is_due", "bucket", "declared", "flaps", "flood", "inbox", "is_muted", "link",
-                 "links", "listed_at", "outbox", "peer_id", "pinned_at", "refusals", "resumable", "seen_at", "told",
-                 "untaken", "username", "wakes", "was_linked")  # fmt: skip
+    __slots__ = ("_listed", "ack_is_due", "bucket", "declared", "flaps", "flood", "inbox", "is_muted", "is_sought",
+                 "link", "links", "listed_at", "outbox", "peer_id", "pinned_at", "refusals", "resumable", "seen_at",
+                 "told", "untaken", "username", "wakes", "was_linked", "why")  # fmt: skip
 
     def __init__(
         self, peer_id: str, outbox: Outbox, inbox: Inbox, *, bucket: Bucket, flood: Bucket, resumable: Bucket
@@ -31,7 +31,9 @@ class Contact:
         self.link: Link | None = None
         self.pinned_at: Address | None = None  # the user asked for a link with it, there
         self.is_muted = False
+        self.is_sought = False  # the user wants a link with it, wherever it is
         self.was_linked = False  # in this run
+        self.why = ""  # it was not reached when it was last dialled, or its link was lost
         self.listed_at: Address | None = None  # by a tracker
         self.seen_at: Address | None = None  # from its own connection
         self._listed: frozenset[str] = frozenset()
@@ -71,6 +73,11 @@ class Contact:
 
     def shares(self, channels: Iterable[str]) -> bool:
         return not self.channels.isdisjoint(channels)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether nobody is there although it is linked: it has been silent for long, or it says so."""
+        return self.link is not None and (self.link.is_away or self.link.is_unattended)
 
     @property
     def is_idle(self) -> bool:

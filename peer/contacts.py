@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final, TypeVar
 
 from peer.contact import Contact
 from peer.flood import Bucket
@@ -10,6 +11,10 @@ from peer.inbox import Inbox
 from peer.outbox import MOST, Outbox
 from peer.store import Copy, Saved
 from reactor.core.loop import Reactor
+
+T = TypeVar("T")
+# How far the streams with so many forgotten ones have come is known; of a stranger who comes once, nothing is.
+MOST_FORGOTTEN: Final = 4096
 
 
 class Contacts:
@@ -20,6 +25,7 @@ class Contacts:
         self._reactor = reactor
         self._seqs, self._marks, self._names = saved.seqs, saved.marks, saved.names
         self._burst, self._rate = burst, rate
+        self._muted = saved.muted
         self._contacts: dict[str, Contact] = {}
 
     def __iter__(self) -> Iterator[Contact]:
@@ -52,12 +58,23 @@ class Contacts:
                 resumable=Bucket(2 * MOST, self._rate, self._reactor.now),
             )
             contact.username = self._names.get(peer_id, "")
+            contact.is_muted = peer_id in self._muted
         return contact
 
     def forget_idle(self) -> None:
-        """Those with whom nothing is going on. How far both streams have come is kept."""
+        """Those with whom nothing is going on. How far both streams have come is kept, while there is room for it."""
         for contact in self:
             if contact.is_idle:
-                self._seqs[contact.peer_id] = contact.outbox.last_seq
-                self._marks[contact.peer_id] = contact.inbox.safe
+                if contact.outbox.last_seq:
+                    _keep(self._seqs, contact.peer_id, contact.outbox.last_seq)
+                if contact.inbox.safe.upto:
+                    _keep(self._marks, contact.peer_id, contact.inbox.safe)
                 del self._contacts[contact.peer_id]
+
+
+def _keep(known: dict[str, T], peer_id: str, value: T) -> None:
+    """As the latest; the one that was kept longest makes room."""
+    known.pop(peer_id, None)
+    known[peer_id] = value
+    if len(known) > MOST_FORGOTTEN:
+        del known[next(iter(known))]

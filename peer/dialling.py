@@ -51,13 +51,15 @@ class Dialling:
         make_link: Callable[[Contact], Link],
         is_wanted: Callable[[Contact], bool],
         chance: random.Random,
+        tell: Callable[[Contact], object],
     ) -> None:
-        """`is_wanted` is asked before each further dial."""
+        """`is_wanted` is asked before each further dial; `tell` is called when one begins or has failed."""
         self._reactor = reactor
         self._connect = connect
         self._make_link = make_link
         self._is_wanted = is_wanted
         self._chance = chance
+        self._tell = tell
         self._attempts: dict[str, Attempt] = {}
         self._queue: deque[Attempt] = deque()
         self._running = 0
@@ -79,6 +81,7 @@ class Dialling:
         attempt = self._attempts[contact.peer_id] = Attempt(contact, address, outcome)
         attempt.failures = failures
         self._later(attempt, delay)
+        self._tell(contact)
         return outcome
 
     def is_dialling(self, contact: Contact) -> bool:
@@ -152,13 +155,16 @@ class Dialling:
 
     def _failed(self, attempt: Attempt, error: DialError) -> None:
         contact = attempt.contact
+        contact.why = str(error)
         self._fail(attempt.outcome, error)
         if self._attempts.get(contact.peer_id) is not attempt:
             return
         if not self._is_wanted(contact):
             del self._attempts[contact.peer_id]
+            self._tell(contact)
             return
         delay = STEPS[min(attempt.failures, len(STEPS) - 1)]
         attempt.failures += 1
         attempt.address = contact.address or attempt.address
         self._later(attempt, delay)
+        self._tell(contact)

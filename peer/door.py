@@ -30,14 +30,27 @@ class Door:
         refusal = self._refusal(request)
         return None if refusal is None else refusal.response()
 
+    def fence(self, request: Request) -> Response | None:
+        """A guard for what anybody on this machine may ask, and no page of another site."""
+        refusal = self._stray(request)
+        return None if refusal is None else refusal.response()
+
+    def is_token(self, text: str) -> bool:
+        return compare_digest(text.encode(), self._token)
+
     def _refusal(self, request: Request) -> Refused | None:
+        if (stray := self._stray(request)) is not None:
+            return stray
+        if not self._has_token(request):
+            return Refused("no_token", "`Authorization: Bearer TOKEN` is needed; the peer has printed the token")
+        return None
+
+    def _stray(self, request: Request) -> Refused | None:
         host = request.head.host
         if not self._is_ours(host):
             return Refused("foreign_host", f"this is not the server of '{host}': ask for 127.0.0.1:{self._port}")
         if _is_foreign(request, host):
             return Refused("foreign_origin", "this request comes from a page of another site")
-        if not self._has_token(request):
-            return Refused("no_token", "`Authorization: Bearer TOKEN` is needed; the peer has printed the token")
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -49,7 +62,7 @@ class Door:
 
     def _has_token(self, request: Request) -> bool:
         scheme, _, token = request.headers.get("authorization").partition(" ")
-        return scheme.lower() == "bearer" and compare_digest(token.strip(" ").encode(), self._token)
+        return scheme.lower() == "bearer" and self.is_token(token.strip(" "))
 
 
 def _is_foreign(request: Request, host: str) -> bool:

@@ -6,6 +6,7 @@ somebody who was not has it too; so a channel of thirty is one line and not thir
 
 from __future__ import annotations
 
+from peer.audience import Deaf
 from peer.contact import Contact
 from peer.letters import DELIVERED, FAILED, QUEUED, SENT, Letter
 from peer.link import Link
@@ -13,10 +14,11 @@ from peer.messages import BROADCAST, DIRECT
 from peer.node import Node
 from peer.output import Output
 from peer.protocol import DIALLER
+from peer.quoting import show_id
 from peer.store import Entry
 
 
-class Lines:
+class Lines(Deaf):
     """An Audience. `node` is set once there is one."""
 
     node: Node
@@ -31,15 +33,15 @@ class Lines:
 
     def connected(self, contact: Contact, link: Link) -> None:
         if link.role is DIALLER:
-            self._line(f"[Peer] Connected to peer: {contact.peer_id}")
+            self._line(f"[Peer] Connected to peer: {show_id(contact.peer_id)}")
         else:
-            self._line(f"[Peer] Handshake from peer: {contact.peer_id}")
+            self._line(f"[Peer] Handshake from peer: {show_id(contact.peer_id)}")
 
     def disconnected(self, contact: Contact, why: str) -> None:
-        self._line(f"[Peer] Disconnected from peer: {contact.peer_id} ({why})")
+        self._line(f"[Peer] Disconnected from peer: {show_id(contact.peer_id)} ({why})")
 
     def away(self, contact: Contact) -> None:
-        self._line(f"[Peer] Nothing heard of {contact.peer_id} for a while; still trying")
+        self._line(f"[Peer] Nothing heard of {show_id(contact.peer_id)} for a while; still trying")
 
     def trouble(self, text: str) -> None:
         self._line(f"[Peer] {text}")
@@ -48,18 +50,18 @@ class Lines:
 
     def message(self, entry: Entry) -> None:
         if entry.channel == DIRECT:
-            self._line(f"[Peer] Message from {entry.author}: {entry.text}")
+            self._line(f"[Peer] Message from {show_id(entry.author)}: {entry.text}")
         elif entry.channel == BROADCAST:
-            self._line(f"[Peer] Broadcast from {entry.author}: {entry.text}")
+            self._line(f"[Peer] Broadcast from {show_id(entry.author)}: {entry.text}")
         else:
-            self._line(f"[Peer] Message in {entry.channel} from {entry.author}: {entry.text}")
+            self._line(f"[Peer] Message in {entry.channel} from {show_id(entry.author)}: {entry.text}")
 
     def posted(self, letter: Letter) -> None:
         """A message was accepted: say what is known of it at once."""
         if letter.is_direct:
             (peer_id,) = letter.states
             if letter.states[peer_id] is QUEUED and not self._is_linked(peer_id):
-                self._line(f"[Peer] Not connected to peer: {peer_id} (queued)")
+                self._line(f"[Peer] Not connected to peer: {show_id(peer_id)} (queued)")
         elif letter.entry.channel == BROADCAST:
             self._line(f"[Peer] Broadcasted to {len(letter.states)} peers: {letter.entry.text}")
         elif not any(self._is_linked(peer_id) for peer_id in letter.states):
@@ -70,7 +72,7 @@ class Lines:
         state, text = letter.states[peer_id], letter.entry.text
         if state is FAILED:
             where = "" if letter.is_direct else f" in {_where(letter)}"
-            self._line(f"[Peer] Failed to deliver to {peer_id}{where} ({letter.reasons[peer_id]}): {text}")
+            self._line(f"[Peer] Failed to deliver to {show_id(peer_id)}{where} ({letter.reasons[peer_id]}): {text}")
         if letter.is_direct:
             self._direct(letter, peer_id)
         else:
@@ -80,9 +82,9 @@ class Lines:
         state, text = letter.states[peer_id], letter.entry.text
         if state is SENT and not letter.was_sent:
             letter.was_sent = True
-            self._line(f"[Peer] Sent message to {peer_id}: {text}")
+            self._line(f"[Peer] Sent message to {show_id(peer_id)}: {text}")
         elif state is DELIVERED:
-            self._line(f"[Peer] Delivered to {peer_id}: {text}")
+            self._line(f"[Peer] Delivered to {show_id(peer_id)}: {text}")
 
     def _to_many(self, letter: Letter) -> None:
         text = letter.entry.text

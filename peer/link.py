@@ -9,6 +9,7 @@ the peer's id, so what a dying link still does cannot touch the one that has tak
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -42,6 +43,10 @@ from reactor.errors import DialError
 LINGER = 2.0
 # One turn of the loop takes so many messages of one link.
 MESSAGES_A_TURN = 64
+# What a link that is held remembers until it is released.
+MOST_KEPT = 32
+# What ends a link.
+ENDS = (Bye, Error)
 # What says only that somebody is there.
 SIGNS_OF_LIFE = (Ack, Ping, Pong)
 
@@ -100,17 +105,19 @@ class Owner(Protocol):
         """`resumed`: it was announced in the handshake as left from before."""
 
     def drained(self, link: Link) -> None: ...
-    def away(self, link: Link) -> None: ...
+    def away(self, link: Link) -> None:
+        """Its `is_away` is another."""
+
     def lost(self, link: Link) -> None: ...
 
 
 class Link:
     """A protocol in the sense of `core.transport`."""
 
-    __slots__ = ("__weakref__", "_deadline", "_heard", "_is_held", "_is_known", "_limits", "_owner", "_ping_at",
-                 "_pings", "_probes", "_rate", "_reactor", "_taken", "_transport", "_written", "address", "answer",
-                 "claims", "handshake", "is_away", "is_used", "offered", "opened_at", "protocol", "ready",
-                 "resumed", "round_trip", "talked_at", "why")  # fmt: skip
+    __slots__ = ("__weakref__", "_deadline", "_heard", "_is_held", "_is_known", "_kept", "_limits", "_owner",
+                 "_ping_at", "_pings", "_probes", "_rate", "_reactor", "_taken", "_transport", "_written", "address",
+                 "answer", "claims", "handshake", "is_away", "is_unattended", "is_used", "offered", "opened_at",
+                 "protocol", "ready", "resumed", "round_trip", "talked_at", "why")  # fmt: skip
 
     def __init__(self, reactor: Reactor, owner: Owner, limits: Limits, handshake: Handshake | None = None) -> None:
         """With a `handshake`, which it sends first, it is the dialler's."""
@@ -124,6 +131,7 @@ class Link:
         self.talked_at = reactor.now  # when something that is no sign of life went either way
         self.is_used = False  # something but greetings and resumed messages has come
         self.is_away = False
+        self.is_unattended = False  # the other side says that its user is away
         self.claims: Sequence[Membership] = ()  # the channels that the other side says it is in
         self.offered = 0  # so many of our next texts were announced as left from before; the other side counts alike
         self.resumed = 0  # so many of the next texts were announced as resumed
@@ -137,6 +145,7 @@ class Link:
         self._heard = reactor.now
         self._is_known = handshake is not None
         self._is_held = False
+        self._kept: deque[Message | Unknown] = deque()  # what has come while it was held
         self._written = self._taken = 0
         self._pings, self._ping_at = 0, 0.0
         self._probes: list[tuple[Timer, Callable[[bool], object]]] = []
@@ -264,7 +273,9 @@ class Link:
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._reactor.now
-        self.is_away = False
+        if self.is_away:
+            self.is_away = False
+            self._owner.away(self)
         self._answer_probes(alive=True)
         if not self._is_known and self._is_no_peer(data):
             return
@@ -283,9 +294,8 @@ class Link:
         return self._transport.is_closing
 
     def hold(self) -> None:
-        """Listen to nothing more until `release`."""
+        """Take nothing more until `release`, but that the other side ends the link."""
         self._is_held = True
-        self._transport.pause_reading()
 
     def release(self) -> None:
         """Go on; nothing if it was not held."""
@@ -297,20 +307,29 @@ class Link:
         """Some of the messages that are there; others want their turn too."""
         try:
             for _ in range(MESSAGES_A_TURN):
-                if self._is_held:
-                    return
-                message = self.protocol.next_message()
+                if self._is_held and len(self._kept) >= MOST_KEPT:
+                    break
+                message = self._next()
                 if message is None:
                     self._transport.resume_reading()
                     return
-                _TAKERS[type(message)](self, message)
+                if self._is_held and type(message) not in ENDS:
+                    self._kept.append(message)
+                else:
+                    _TAKERS[type(message)](self, message)
         except FrameError as error:
             self.fail(error)
         except Goodbye as goodbye:
             self.close(goodbye.reason)
         else:
             self._transport.pause_reading()
-            self._reactor.call_soon(self._take_some)
+            if not self._is_held:
+                self._reactor.call_soon(self._take_some)
+
+    def _next(self) -> Message | Unknown | None:
+        if self._kept and not self._is_held:
+            return self._kept.popleft()
+        return self.protocol.next_message()
 
     def _greet(self, hello: Hello) -> None:
         self.answer = answer = self._owner.greet(self, hello)
@@ -348,6 +367,7 @@ class Link:
 
     def _take_channels(self, channels: Channels) -> None:
         self.claims = channels.channels
+        self.is_unattended = channels.away
         self.talked_at = self._reactor.now
         self._owner.received(self, channels, False)
 

@@ -8,7 +8,7 @@ for seen. We keep the limits that others hold us to, so that nothing of ours is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from peer.audience import Audience
@@ -16,15 +16,18 @@ from peer.author import Author
 from peer.contact import Contact
 from peer.contacts import Contacts
 from peer.errors import PeerError
+from peer.keeper import Keeper
 from peer.letters import DELIVERED, FAILED, QUEUED, SENT, Letter
 from peer.link import Link
 from peer.messages import BROADCAST, DIRECT, MAX_TEXT, Broadcast, Chat, encode, plain_text, with_seq
 from peer.outbox import by_recipient
+from peer.quoting import show_id
 from peer.rooms import Rooms
-from peer.store import Copy, Entry, Sent, Settled, Store
+from peer.store import UNACKNOWLEDGED, Copy, Entry, Outcome, Sent, Settled
 from reactor.core.loop import Reactor
 from reactor.core.task import Future
 
+OUTBOX_FULL: Final = "too many messages wait for it already"
 # How long a member may take to prove that it is one, on a link; trackers tell of new keys within half a minute.
 PROOF_SECONDS: Final = 60.0
 
@@ -38,7 +41,7 @@ class Mail:
         author: Author,
         contacts: Contacts,
         rooms: Rooms,
-        store: Store,
+        store: Keeper,
         audience: Audience,
         burst: int,
     ) -> None:
@@ -52,8 +55,10 @@ class Mail:
         self._audience = audience
         self._burst = burst
 
-    def restore(self, copies: Sequence[Copy]) -> None:
-        """What was not settled when the program ended goes on."""
+    def restore(self, copies: Sequence[Copy], outcomes: Mapping[str, Outcome]) -> None:
+        """What was not settled when the program ended goes on. `outcomes` are those of the messages, by id."""
+        now = self._author.unix_time()
+        copies = [copy._replace(made_at=min(copy.made_at, now)) for copy in copies]  # a clock may have been ahead
         for recipient, theirs in by_recipient(copies).items():
             self._contacts.know(recipient, theirs)
             for copy in theirs:
@@ -61,40 +66,42 @@ class Mail:
                 letter.states[recipient] = QUEUED
                 letter.copies += 1
                 letter.was_sent = True
+                letter.before = outcomes.get(copy.entry.id)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def post(self, channel: str, contacts: Sequence[Contact], text: str) -> Letter:
-        """Write to these, now. PeerError for a text that no message can have."""
+    def post(self, channel: str, contacts: Sequence[Contact], text: str, key: str = "") -> Letter:
+        """Write to these, now. PeerError for a text that no message can have. `key` is what a page calls it."""
         text = plain_text(text)
         if len(text) > MAX_TEXT:
             raise PeerError(f"The message has {len(text)} characters; {MAX_TEXT} are the most")
         if not text:
             raise PeerError("The message is empty")
-        entry = self._author.write(text, channel, contacts[0].peer_id if channel == DIRECT else "")
+        entry = self._author.write(text, channel, contacts[0].peer_id if channel == DIRECT else "", key)
         letter = Letter(entry, [contact.peer_id for contact in contacts])
         full = [contact for contact in contacts if contact.outbox.is_full]
         copies = self._copies(entry, [contact for contact in contacts if not contact.outbox.is_full])
         letter.copies = len(copies)
         if copies:
             self.letters[entry.id] = letter
-        self._keep(letter, copies)
+        failed = tuple((contact.peer_id, OUTBOX_FULL) for contact in full)
+        letter.saved = self._store.save(Sent(entry, copies, failed))
+        letter.saved.on_done(lambda saving: self._kept(letter, copies, saving))
         for contact in full:
-            self._tell(letter, contact.peer_id, "too many messages wait for it already")
+            self._tell(letter, contact.peer_id, OUTBOX_FULL)
         return letter
 
     def _copies(self, entry: Entry, contacts: Sequence[Contact]) -> tuple[Copy, ...]:
         now = self._author.unix_time()
         return tuple(Copy(entry, contact.peer_id, contact.outbox.reserve(), now) for contact in contacts)
 
-    def _keep(self, letter: Letter, copies: tuple[Copy, ...]) -> None:
-        saving = self._store.save(Sent(letter.entry, copies))
-        saving.on_done(lambda _: self._posted(letter, copies, saving))
+    def _kept(self, letter: Letter, copies: Sequence[Copy], saving: Future[None]) -> None:
+        if saving.error is None:
+            self._audience.kept(letter)
+        self._posted(letter, copies, saving)
 
     def _posted(self, letter: Letter, copies: Sequence[Copy], saving: Future[None]) -> None:
         error = saving.error
-        if error is not None:
-            self._audience.trouble(str(error))
         for copy in copies:
             contact = self._contacts.know(copy.recipient)
             if error is None:
@@ -181,7 +188,7 @@ class Mail:
         """The system has the last byte of it."""
         letter = self.letters.get(copy.entry.id)
         if contact.link is not None and contact.link.is_original:  # that is the last we hear of it
-            self._save_settled(contact, contact.outbox.give_up(copy.seq))
+            self._save_settled(contact, contact.outbox.give_up(copy.seq), UNACKNOWLEDGED)
         if letter is not None and letter.states.get(contact.peer_id) is QUEUED:
             letter.states[contact.peer_id] = SENT
             self._audience.progress(letter, contact.peer_id)
@@ -195,8 +202,8 @@ class Mail:
         self._settle(contact, outbox.had(upto))
         if outbox.realign(upto) and has_more:
             self._audience.trouble(
-                f"{contact.peer_id} has more of us than we know of: our data directory is an older one than the last, "
-                "or another program has used our id. What waits for it is sent, and may be there twice"
+                f"{show_id(contact.peer_id)} has more of us than we know of: our data directory is an older one than "
+                "the last, or another program has used our id. What waits for it is sent, and may be there twice"
             )
         self._renumber(contact, outbox.take_misnumbered())
 
@@ -206,7 +213,11 @@ class Mail:
             saving = self._store.save(Settled(contact.peer_id, tuple(copy.seq for copy in copies)))
             _ = saving.error  # the same as that of what is saved behind it
         for copy in copies:
-            self._keep(self.letters[copy.entry.id], (copy._replace(seq=contact.outbox.reserve()),))
+            self._keep_again(self.letters[copy.entry.id], (copy._replace(seq=contact.outbox.reserve()),))
+
+    def _keep_again(self, letter: Letter, copies: tuple[Copy, ...]) -> None:
+        saving = self._store.save(Sent(letter.entry, copies))
+        saving.on_done(lambda _: self._posted(letter, copies, saving))
 
     def acknowledged(self, contact: Contact, upto: int) -> None:
         """The other side has our stream up to there."""
@@ -220,7 +231,8 @@ class Mail:
 
     def expire(self, contact: Contact) -> None:
         """Give up what has waited too long."""
-        self._save_failed(contact, tuple(contact.outbox.unsafe))  # as far as the disk did not take it before
+        again = "given up; the disk did not take the reason"
+        self._save_failed(contact, tuple(contact.outbox.unsafe), again)  # as far as the disk did not take it before
         expired = contact.outbox.expire(self._author.unix_time())
         self._settle(contact, expired, "expired: it was not reached for 24 hours")
         link, head = contact.link, contact.outbox.peek()
@@ -242,20 +254,20 @@ class Mail:
         """Copies are delivered, or failed for a reason."""
         letters = [self.letters[copy.entry.id] for copy in copies]
         if reason:
-            self._save_failed(contact, [copy.seq for copy in copies])
+            self._save_failed(contact, [copy.seq for copy in copies], reason)
             self._count_settled(copies)
         else:
             self._save_settled(contact, copies)
         for letter in letters:
             self._tell(letter, contact.peer_id, reason)
 
-    def _save_failed(self, contact: Contact, seqs: Sequence[int]) -> None:
+    def _save_failed(self, contact: Contact, seqs: Sequence[int], reason: str) -> None:
         """No later number leaves before it is safe that these have failed: an acknowledgement of that one would stand
         for these too, and after a crash we would believe it.
         """
         if seqs:
             contact.outbox.unsafe.update(seqs)
-            saving = self._store.save(Settled(contact.peer_id, tuple(seqs)))
+            saving = self._store.save(Settled(contact.peer_id, tuple(seqs), reason))
             saving.on_done(lambda _: self._failed_saved(contact, seqs, saving))
 
     def _failed_saved(self, contact: Contact, seqs: Sequence[int], saving: Future[None]) -> None:
@@ -263,10 +275,10 @@ class Mail:
             contact.outbox.unsafe.difference_update(seqs)
             self.pump(contact)
 
-    def _save_settled(self, contact: Contact, copies: Sequence[Copy]) -> None:
+    def _save_settled(self, contact: Contact, copies: Sequence[Copy], fate: str = "") -> None:
         """That they are settled may be lost: they are sent once more then, and taken for seen."""
         if copies:
-            saving = self._store.save(Settled(contact.peer_id, tuple(copy.seq for copy in copies)))
+            saving = self._store.save(Settled(contact.peer_id, tuple(copy.seq for copy in copies), fate))
             _ = saving.error  # whatever it will be
         self._count_settled(copies)
 

@@ -139,9 +139,10 @@ class Membership(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Channels(_Message, tag="channels"):
-    """All of the sender's memberships, each time."""
+    """All of the sender's memberships, each time, and whether its user is away."""
 
     channels: Annotated[list[Membership], msgspec.Meta(max_length=MAX_CHANNELS)]
+    away: bool = False
 
 
 class Ping(_Message, tag="ping"):

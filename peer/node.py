@@ -21,6 +21,7 @@ from peer.contact import Contact
 from peer.contacts import Contacts
 from peer.dialling import STEPS, Connect, Dialling
 from peer.errors import PeerError
+from peer.keeper import Keeper
 from peer.letters import Letter
 from peer.link import Goodbye, Limits, Link
 from peer.mail import Mail
@@ -40,10 +41,11 @@ from peer.messages import (
     Refuse,
 )
 from peer.protocol import DIALLER
+from peer.quoting import show_id
 from peer.reader import Reader
 from peer.rivals import Rivals
 from peer.rooms import Rooms
-from peer.store import Store
+from peer.store import Change, Inside, Muted, Store
 from reactor.core.address import Address
 from reactor.core.loop import Reactor
 from reactor.core.task import Future
@@ -64,6 +66,7 @@ class Settings:
     max_links: int = 256
     max_contacts: int = 4096
     idle: float = 60.0  # a link that nothing asks for is closed after so many seconds without a message
+    seeks: bool = False  # messages may wait for whom there was no link to yet, and who has some waiting is dialled
     link: Limits = field(default_factory=Limits)
 
 
@@ -102,6 +105,7 @@ class Node:
         self.listen_port = listen_port
         self.instance = _hex(chance, 16)
         self.links: set[Link] = set()  # open or not
+        self.is_away = False
         self._audience = audience
         self._chance = chance
         self._closing: Future[None] | None = None
@@ -111,41 +115,59 @@ class Node:
         self.author = Author(peer_id, username, saved, unix_time, timestamp, leap=leap)
         self.contacts = Contacts(reactor, saved, burst, self.settings.rate)
         self.channels = Rooms(peer_id)
-        self.mail = Mail(reactor, self.author, self.contacts, self.channels, store, audience, burst)
-        self._reader = Reader(reactor, self.author, self.channels, store, audience, chance)
-        self._dialling = Dialling(reactor, connect, self._link_to, self._is_wanted, chance)
+        keeper = Keeper(store, reactor, audience.trouble)
+        self.mail = Mail(reactor, self.author, self.contacts, self.channels, keeper, audience, burst)
+        self._reader = Reader(reactor, self.author, self.channels, keeper, audience, chance)
+        self._keeper = keeper
+        self._dialling = Dialling(reactor, connect, self._link_to, self._is_wanted, chance, audience.changed)
         self._rivals = Rivals(reactor, peer_id, self._link_in_use, self._use)
-        self.mail.restore(saved.copies)
+        self.was_in = saved.channels  # when it ended; whoever made it decides what to join again
+        self.reads = saved.reads
+        self.mail.restore(saved.copies, saved.outcomes)
         self._reviews = reactor.call_later(REVIEW_SECONDS, self._review_again)
 
     # -- messages ----------------------------------------------------------------------------------------------------
 
-    def send(self, peer_id: str, text: str) -> Letter:
-        """To one peer. PeerError if there was no link to it in this run."""
+    def send(self, peer_id: str, text: str, key: str = "") -> Letter:
+        """To one peer. PeerError if there was no link to it in this run, and we do not seek those that we know."""
         contact = self.contacts.get(peer_id)
-        if contact is None or not contact.was_linked:
-            raise PeerError(f"Not connected to peer: {peer_id}")
-        return self.mail.post(DIRECT, [contact], text)
+        if contact is None or not (contact.was_linked or self.settings.seeks):
+            raise PeerError(f"Not connected to peer: {show_id(peer_id)}")
+        letter = self.mail.post(DIRECT, [contact], text, key)
+        self.review()
+        return letter
 
-    def say(self, channel: str, text: str) -> Letter:
+    def say(self, channel: str, text: str, key: str = "") -> Letter:
         """To the members of a channel that are linked, or that it can wait for. PeerError if we are no member."""
         if channel not in self.channels:
             raise PeerError(f"Not in channel {channel}: join it first")
-        return self.mail.post(channel, self.members(channel), text)
+        return self.mail.post(channel, self.members(channel), text, key)
 
-    def broadcast(self, text: str) -> Letter:
+    def broadcast(self, text: str, key: str = "") -> Letter:
         """To every peer that is linked now."""
-        return self.mail.post(BROADCAST, [contact for contact in self.contacts if contact.link is not None], text)
+        linked = [contact for contact in self.contacts if contact.link is not None]
+        return self.mail.post(BROADCAST, linked, text, key)
 
     def mute(self, peer_id: str, muted: bool) -> None:
         """Refuse its messages, and tell it so, or take them again."""
-        self.contacts.know(peer_id).is_muted = muted
+        contact = self.contacts.know(peer_id)
+        contact.is_muted = muted
+        self._save(Muted(peer_id, muted))
+        self._audience.changed(contact)
+
+    def _save(self, change: Change) -> None:
+        saving = self._keeper.save(change)
+        _ = saving.error  # its audience hears of it
 
     # -- channels, and who is where ----------------------------------------------------------------------------------
 
     def join(self, channel: str, key: str = "") -> None:
         """We are a member from now on. The tracker has said so, with the key of a closed channel."""
+        is_new = channel not in self.channels
         if self.channels.enter(channel, key):
+            if is_new:
+                self._save(Inside(channel, True))
+            self._audience.moved(channel)
             self._announce()
             for contact in self.contacts:
                 self._believe(contact)
@@ -154,6 +176,8 @@ class Node:
     def leave(self, channel: str) -> None:
         """Nothing if we are not in it. What waits for others there is given up."""
         if self.channels.exit(channel):
+            self._save(Inside(channel, False))
+            self._audience.moved(channel)
             self.mail.left(channel)
             self._announce()
 
@@ -168,6 +192,12 @@ class Node:
         """Who else is in it, linked or not."""
         return [contact for contact in self.contacts if channel in contact.channels]
 
+    def go_away(self, is_away: bool) -> None:
+        """Tell everybody that nobody reads here just now, or somebody again."""
+        if is_away is not self.is_away:
+            self.is_away = is_away
+            self._announce()
+
     def _announce(self) -> None:
         for contact in self.contacts:
             for link in contact.links:
@@ -175,7 +205,7 @@ class Node:
 
     def _announce_on(self, link: Link) -> None:
         if link.is_open and not link.is_original:
-            link.send(self.channels.announcement(link))
+            link.send(self.channels.announcement(link, away=self.is_away))
 
     def listed(self, peers: Iterable[Listed], *, all_of_them: bool = True) -> None:
         """What the trackers list now; while none can be reached, the last list counts."""
@@ -184,11 +214,16 @@ class Node:
             for contact in self.contacts:
                 if contact.peer_id not in known:
                     contact.list(None, ())
+                    self._audience.changed(contact)
         for peer in known.values():
             if peer.peer_id in self.contacts or any(channel in self.channels for channel in peer.channels):
                 contact = self.contacts.know(peer.peer_id)
+                before = contact.address
                 contact.list(peer.address, peer.channels)
+                if contact.address != before and self._dialling.is_dialling(contact):
+                    self._dialling.dial(contact)  # it is somewhere else: do not wait for the next try
                 contact.username = contact.username or peer.username
+                self._audience.changed(contact)
         self.review()
 
     # -- which links should be ---------------------------------------------------------------------------------------
@@ -205,6 +240,11 @@ class Node:
         outcome.on_done(lambda _: self._unpin_if_failed(contact, address, outcome))
         return outcome
 
+    def seek(self, peer_id: str) -> None:
+        """Have a link with a peer from now on, wherever trackers say that it is."""
+        self.contacts.know(peer_id).is_sought = True
+        self.review()
+
     def _unpin_if_failed(self, contact: Contact, address: Address, outcome: Future[Link]) -> None:
         """Nothing if it was pinned somewhere else meanwhile."""
         if outcome.error is not None and not contact.was_linked and contact.pinned_at == address:
@@ -219,8 +259,17 @@ class Node:
             if not contact.links and contact.address is not None
         ]
 
+    def is_dialling(self, contact: Contact) -> bool:
+        """Whether a link to it is being made, or tried again soon."""
+        return self._dialling.is_dialling(contact)
+
     def _is_wanted(self, contact: Contact) -> bool:
-        return self._closing is None and (contact.pinned_at is not None or contact.shares(self.channels))
+        if self._closing is not None:
+            return False
+        waits = self.settings.seeks and not contact.outbox.is_empty
+        is_sought = contact.is_sought and contact.listed_at is not None
+        is_asked_for = contact.pinned_at is not None or is_sought
+        return waits or is_asked_for or contact.shares(self.channels)
 
     def review(self) -> None:
         """Dial what should be linked and is not; let go what is linked and of no use."""
@@ -300,7 +349,7 @@ class Node:
             link.why = "that is this peer itself" if hello.instance == self.instance else "a peer there has our own id"
             raise Goodbye("own_id")
         if link.handshake is not None and hello.who != link.handshake.to:
-            link.why = f"the peer there is {hello.who}"
+            link.why = f"the peer there is {show_id(hello.who)}"
             raise Goodbye("wrong_peer")
         contact = self.contacts.get(hello.who)
         if contact is not None and len(contact.links) >= LINKS_A_PEER:
@@ -352,14 +401,17 @@ class Node:
         contact.seen_at = Address(link.address[0], port) if port else contact.seen_at
         contact.link = link
         contact.declared = self.channels.believed(link)
+        contact.why = ""
         self.mail.use(contact)
         self._reader.tell_again(contact)
+        self._audience.changed(contact)
 
     def _believe(self, contact: Contact) -> None:
         """Judge anew what the other side says it is in."""
         if contact.link is not None:
             contact.declared = self.channels.believed(contact.link)
             self.mail.pump(contact)
+            self._audience.changed(contact)
 
     def received(self, link: Link, message: Message, resumed: bool) -> None:
         contact = self.contacts[link.peer_id]
@@ -378,7 +430,9 @@ class Node:
     def away(self, link: Link) -> None:
         contact = self.contacts[link.peer_id]
         if contact.link is link:
-            self._audience.away(contact)
+            if link.is_away:
+                self._audience.away(contact)
+            self._audience.changed(contact)
 
     def lost(self, link: Link) -> None:
         self.links.discard(link)
@@ -396,8 +450,10 @@ class Node:
                 self._use(left[-1])
         if contact.links:
             return
+        contact.why = link.why
         self.mail.unlinked(contact)
         self._audience.disconnected(contact, link.why)
+        self._audience.changed(contact)
         contact.flaps = contact.flaps + 1 if self.reactor.now - link.opened_at < FLAP_SECONDS else 0
         if self._is_wanted(contact):
             self._dialling.dial(contact, STEPS[min(contact.flaps, len(STEPS) - 1)])

@@ -10,29 +10,31 @@ from __future__ import annotations
 import random
 import secrets
 import signal
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from peer.answers import Listed
 from peer.audience import Audience, Fan
 from peer.chat import Chat
-from peer.clock import timestamp
+from peer.clock import SteadyTime, timestamp
 from peer.commands import Commands
-from peer.console import Console
+from peer.desk import Desk
 from peer.history import History
 from peer.identity import Identity
 from peer.lines import Lines
 from peer.link import Link
+from peer.memory import MemoryStore
 from peer.node import Node, Settings
 from peer.output import Output
 from peer.receipts import Receipts
-from peer.store import MemoryStore, Store
+from peer.shell import Shell
+from peer.store import Store
 from peer.tracker import Facts
 from peer.trackers import Callbacks, Trackers
 from peer.web import Web, bind_loopback
+from reactor import Handler
 from reactor.core.address import Address
 from reactor.core.dial import dial
 from reactor.core.lan import lan_address
@@ -40,6 +42,7 @@ from reactor.core.listener import Listener, bind
 from reactor.core.loop import Reactor
 from reactor.core.offload import Pool
 from reactor.core.transport import Transport
+from reactor.errors import ReactorError
 from reactor.http.client import Client
 
 BACKLOG = 128
@@ -74,9 +77,10 @@ class Program:
     """`start` may raise StartError; after it, `close` gives everything back."""
 
     def __init__(
-        self, reactor: Reactor, options: Options, output: Output, *, directory: Path | None, lines: Lines | None = None
-    ) -> None:
-        """`lines` is told what happens, if that is more than lines for `output`."""
+        self, reactor: Reactor, options: Options, output: Output, *, directory: Path | None, lines: Lines | None = None,
+        files: Handler | None = None,
+    ) -> None:  # fmt: skip
+        """`lines` is told what happens, if that is more than lines for `output`. `files` answers for the page."""
         self.reactor = reactor
         self.options = options
         self.output = output
@@ -91,12 +95,14 @@ class Program:
         self._listener = self._listen()
         self.lines = lines or Lines(output)
         self._receipts = Receipts(reactor)
+        self._files = files
+        self._desk = Desk(reactor, self.store)
         self.node = self._make_node()
         self.lines.node = self.node
         self.trackers = self._make_trackers()
         self.chat = Chat(self.node, self.trackers)
         self.commands = Commands(self.chat, self.lines, self.store, output, self.quit)
-        self.console: Console | None = None
+        self.shell: Shell | None = None
         self.front: Front | None = None
         self.web: Web | None = None
         self._ending = False
@@ -108,14 +114,18 @@ class Program:
 
     def _listen(self) -> Listener:
         sock = bind(Address(self.options.listen, self.options.port))
-        return Listener(self.reactor, sock, self._accepted, has_room=lambda: self.node.make_room())
+        return Listener(
+            self.reactor, sock, self._accepted, has_room=lambda: self.node.make_room(),
+            on_trouble=lambda text: self.output.line(f"[Peer] {text}"),
+        )  # fmt: skip
 
     def _make_node(self) -> Node:
         options, identity = self.options, self.identity
-        audience: Audience = self.lines if options.http is None else Fan(self.lines, self._receipts)
+        audience: Audience = self.lines if options.http is None else Fan(self.lines, self._receipts, self._desk)
+        settings = replace(options.settings, seeks=options.http is not None)
         return Node(
             self.reactor, identity.peer_id, options.name or identity.peer_id, self.store, self._dial,
-            audience, settings=options.settings, unix_time=time.time, timestamp=timestamp, chance=self._chance,
+            audience, settings=settings, unix_time=SteadyTime(), timestamp=timestamp, chance=self._chance,
             listen_port=self._listener.address.port,
         )  # fmt: skip
 
@@ -135,9 +145,12 @@ class Program:
 
     def _listed(self, peers: list[Listed]) -> None:
         self.chat.learn(peers)
+        if self.web is not None:
+            self._desk.listed(peers)
 
     def _removed(self, channel: str, why: str) -> None:
         self.output.line(f"[Peer] Out of channel {channel}: {why}")
+        self._desk.notice(f"You are out of channel {channel}: {why}", "error")
         self.node.leave(channel)
 
     # -- connections -------------------------------------------------------------------------------------------------
@@ -163,11 +176,11 @@ class Program:
 
     def read(self, stdin: int | None) -> None:
         """Take commands from a descriptor, if there is one."""
-        self.front = self.console = Console(
-            self.reactor, stdin, self._command, self.input_ended,
+        self.front = self.shell = Shell(
+            self.reactor, stdin, self.commands.run, self.input_ended,
             on_too_long=lambda: self.output.line("[Peer] That line is too long: it was left out"),
         )  # fmt: skip
-        self.console.start()
+        self.shell.start()
 
     def _banner(self) -> None:
         line, address = self.output.line, self._listener.address
@@ -181,27 +194,27 @@ class Program:
     def _serve(self, address: Address) -> Web:
         sock, address = bind_loopback(address)
         token = secrets.token_hex(16)  # only here, and on the terminal
-        web = Web(self.reactor, self.chat, self.store, self._receipts, address=address, token=token)
+        web = Web(
+            self.reactor, self.chat, self.store, self._receipts, address=address, token=token, desk=self._desk,
+            files=self._files,
+        )  # fmt: skip
+        self._desk.address = lambda: f"{self._facts().ip}:{self.node.listen_port}"
+        self.reactor.spawn(self._open_desk())
         web.server.on_trouble = lambda text: self.output.line(f"[Peer] {text}")
         web.server.listen(address, sock)
         return web
 
-    def _command(self, text: str) -> None:
-        """One after the other: a script's next command waits for the one before."""
-        assert self.console is not None
-        self.console.pause()
-        task = self.reactor.spawn(self.commands.run(text))
-        task.on_done(self._command_done)
-
-    def _command_done(self, task: Any) -> None:
-        if task.error is not None:
-            self.reactor.unhandled(task.error, "in a command")
-        if self.console is not None and not self._ending:
-            self.console.resume()
+    async def _open_desk(self) -> None:
+        try:
+            await self._desk.open(self.chat)
+        except ReactorError as error:
+            self.output.line(f"[Peer] {error}")
 
     def input_ended(self) -> None:
         """Nobody gives commands any more: flush and quit, unless we are to go on."""
         if not self.options.daemon:
+            if self.shell is not None:
+                self.shell.stop()
             self.reactor.spawn(self._flush_and_quit())
 
     async def _flush_and_quit(self) -> None:
@@ -228,7 +241,10 @@ class Program:
         self.reactor.stop()
 
     def close(self) -> None:
-        """Everything that was said to be safe is, when this returns."""
-        self.store.close()
+        """Everything that was said to be safe is, when this returns; what could not be made safe is said."""
+        try:
+            self.store.close()
+        except ReactorError as error:
+            self.output.line(f"[Peer] {error}")
         self._names.close(timeout=0.5)
         self.identity.close()

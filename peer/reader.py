@@ -17,10 +17,11 @@ from peer.author import Author
 from peer.contact import Contact
 from peer.errors import FrameError
 from peer.flood import Bucket
+from peer.keeper import Keeper
 from peer.link import Link
 from peer.messages import BROADCAST, DIRECT, MAX_TEXT, Ack, Broadcast, Chat, Refuse, Text, plain_text
 from peer.rooms import Rooms
-from peer.store import Entry, Mark, Received, Store
+from peer.store import Entry, Mark, Received
 from reactor.core.loop import Reactor
 from reactor.core.task import Future
 
@@ -34,7 +35,7 @@ class Reader:
         reactor: Reactor,
         author: Author,
         rooms: Rooms,
-        store: Store,
+        store: Keeper,
         audience: Audience,
         chance: random.Random,
     ) -> None:
@@ -100,7 +101,7 @@ class Reader:
         channel = BROADCAST if isinstance(text, Broadcast) else text.channel or DIRECT
         return Entry(
             id_, contact.peer_id, contact.username, channel, contact.peer_id if channel == DIRECT else "",
-            plain_text(text.message), lamport, n, text.timestamp or self._author.timestamp(),
+            plain_text(text.message), lamport, n, text.timestamp or self._author.timestamp(), self._author.count(),
         )  # fmt: skip
 
     def _stored(
@@ -110,7 +111,6 @@ class Reader:
         if error is not None:  # not shown, and not acknowledged: it has to come again
             contact.inbox.give_back()
             bucket.put_back()
-            self._audience.trouble(str(error))
             for one in contact.links:  # a copy may have come on another one too, and was taken for seen there
                 one.close("storage", f"its message could not be kept: {error}")
             return
@@ -154,12 +154,7 @@ class Reader:
         id_ = f"{contact.peer_id}:{self._author.epoch}:{self._chance.randbytes(8).hex()}"
         entry = self._entry(contact, text, id_, 0)
         saving = self._store.save(Received(contact.peer_id, Mark("", 0), entry))
-        saving.on_done(lambda _: self._original_stored(entry, saving))
-
-    def _original_stored(self, entry: Entry, saving: Future[None]) -> None:
-        if saving.error is not None:
-            self._audience.trouble(str(saving.error))
-        self._audience.message(entry)
+        saving.on_done(lambda _: self._audience.message(entry))  # kept or not: it will not come again
 
 
 def _number_of(id_: str, prefix: str) -> int:

@@ -41,13 +41,14 @@ class Rooms:
         """Whether we were in it."""
         return self._keys.pop(name, None) is not None
 
-    def announcement(self, link: Link) -> Channels:
+    def announcement(self, link: Link, *, away: bool = False) -> Channels:
         """All of them, as the other side of this link is told."""
         return Channels(
             channels=[
                 Membership(name, prove(key, link, self._peer_id, name) if key else "")
                 for name, key in self._keys.items()
-            ]
+            ],
+            away=away,
         )
 
     def is_closed(self, name: str) -> bool:
@@ -55,15 +56,16 @@ class Rooms:
         return bool(self._keys.get(name))
 
     def believed(self, link: Link) -> frozenset[str]:
-        """Those of the other side's claims that we believe; to be asked again when a key of ours changes. In a channel
-        that is not ours nothing is taken from anybody anyway.
+        """The channels of ours that the other side is in, as far as we believe its claims; to be asked again when we
+        enter one, or a key changes. A contact keeps this for long, so what is claimed of others' channels is none of
+        it; the claims themselves go with the link.
         """
         return frozenset(claim.name for claim in link.claims if self._is_proved(link, claim))
 
     def _is_proved(self, link: Link, membership: Membership) -> bool:
         key = self._keys.get(membership.name)
         if not key:
-            return True
+            return key is not None
         proof = prove(key, link, link.peer_id, membership.name)
         return hmac.compare_digest(proof.encode(), membership.proof.encode())
 

@@ -24,9 +24,8 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from peer.answers import Done, Joined, Listed, Refused, Registered, Taken, TrackerError
 from peer.identity import Leases
-from peer.lock import Lock
-from peer.tracker_client import TrackerClient
 from reactor.core.address import is_loopback
+from reactor.core.lock import Lock
 from reactor.core.loop import Reactor
 from reactor.core.task import Future, Task, timeout
 from reactor.errors import ReactorError
@@ -66,6 +65,23 @@ class Us:
     pending: list[str]
 
 
+class Asking(Protocol):
+    """Asks one tracker: `TrackerClient`, or whoever has a tracker in the same program. `name` is how it is called in
+    lines and among the leases; `is_local`: it is on this machine.
+    """
+
+    name: str
+    is_local: bool
+
+    async def post(self, path: str, kind: type[T], **fields: Any) -> T:
+        """What docs/tracker-api.md has at that path; a field that is None is not sent. TrackerError."""
+
+    async def list(self, channel: str = "") -> Taken:
+        """Everybody, or the members of a channel. TrackerError."""
+
+    def nonsense(self, why: str) -> TrackerError: ...
+
+
 class Listener(Protocol):
     """Who hears what a Tracker finds out."""
 
@@ -82,7 +98,7 @@ class Tracker:
     sees us come from. `is_registered`: it has taken our registration, and may have it still while it is down.
     """
 
-    def __init__(self, reactor: Reactor, client: TrackerClient, us: Us, listener: Listener) -> None:
+    def __init__(self, reactor: Reactor, client: Asking, us: Us, listener: Listener) -> None:
         self.name = client.name
         self.is_up = False
         self.is_registered = False

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from peer.answers import Joined, Listed, Refused, TrackerError
 from peer.identity import Leases
 from peer.messages import BROADCAST, DIRECT, MAX_NAME
-from peer.tracker import Facts, Tracker, Us
+from peer.tracker import Asking, Facts, Tracker, Us
 from peer.tracker_client import TrackerClient
 from reactor.core.address import Address
 from reactor.core.loop import Reactor
@@ -49,7 +49,7 @@ class Trackers:
         self,
         reactor: Reactor,
         client: Client,
-        where: Iterable[Address | str],
+        where: Iterable[Address | str | Asking],
         facts: Callable[[], Facts],
         callbacks: Callbacks,
         *,
@@ -67,7 +67,11 @@ class Trackers:
         self._us = Us(facts, leases, lan_address, random, [])
         self._trackers = []
         for one in dict.fromkeys(where):
-            asking = TrackerClient(client, one, self.say, user=user, password=password)
+            asking = (
+                TrackerClient(client, one, self.say, user=user, password=password)
+                if isinstance(one, Address | str)
+                else one
+            )
             self._trackers.append(Tracker(reactor, asking, self._us, self))
         self._up: list[Tracker] = []  # in the order in which they took us: of two that differ, the latest counts
         self._first: Tracker | None = None
@@ -88,6 +92,9 @@ class Trackers:
         """Ask no more; commands that are waiting are cancelled."""
         for tracker in self._trackers:
             tracker.close()
+        self._cancel_commands()
+
+    def _cancel_commands(self) -> None:
         for task in self._asking:
             task.cancel()
 
@@ -155,7 +162,10 @@ class Trackers:
             self._us.pending.remove(channel)
 
     async def leave_all(self) -> bool:
-        """Out of all lists, for good, within two seconds; whether everybody who had us there was told."""
+        """Out of all lists, for good, within two seconds; whether everybody who had us there was told. Commands that
+        are waiting are cancelled: they have the right of way at their trackers.
+        """
+        self._cancel_commands()
         outcomes = await self._ask(lambda tracker: tracker.leave_all())
         told = [tracker for tracker, outcome in outcomes if outcome is True]
         return bool(told) and all(tracker in told for tracker in self._trackers if tracker.is_registered)

@@ -19,9 +19,11 @@ from peer.output import PlainOutput
 from peer.program import Options, Program
 from peer.screen import ReactorLoop, Screen, Terminal
 from peer.view import PALETTE, View
-from peer.windows import LOG, Kind, Place, Windows
-from reactor import Log
+from peer.window import LOG, Kind, Place
+from peer.windows import Windows
+from reactor import Handler, Log
 from reactor.core.loop import Reactor
+from reactor.core.task import Cancelled
 from reactor.core.timers import Timer
 
 # Who is away, and who is back, is not told to anybody: it is looked at.
@@ -74,6 +76,8 @@ class Typed:
         program.reactor.spawn(commands.run(text)).on_done(lambda task: self._done(task, text, before))
 
     def _done(self, task: Any, text: str, before: set[str]) -> None:
+        if isinstance(task.error, Cancelled):  # we are about to end
+            return
         if task.error is not None:
             self._program.reactor.unhandled(task.error, "in a command")
             return
@@ -198,10 +202,12 @@ class Tui:
                 self._trouble(error, where)
 
 
-def run(reactor: Reactor, options: Options, log: Log, *, directory: Path | None) -> None:
+def run(
+    reactor: Reactor, options: Options, log: Log, *, directory: Path | None, files: Handler | None = None
+) -> None:
     """A peer from its start to its end. StartError, before anything was drawn; and a bug of what draws, after it."""
     windows = Windows(time.time)
-    program = Program(reactor, options, windows, directory=directory, lines=windows)
+    program = Program(reactor, options, windows, directory=directory, lines=windows, files=files)
     windows.store = program.store
     try:
         program.start()

@@ -22,7 +22,9 @@ import urwid
 from peer.commands import USAGE
 from peer.editing import Recall, complete
 from peer.messages import MAX_TEXT
-from peer.windows import LOG, Kind, Line, Place, Window, Windows
+from peer.quoting import show_id
+from peer.window import LOG, Kind, Line, Place, Window
+from peer.windows import Windows
 from reactor import escape
 
 SIDE: Final = 22  # columns of the places
@@ -197,7 +199,7 @@ class View(urwid.Widget):
         contact = self._windows.node.contacts.get(place.name)
         if contact is None or contact.link is None:
             return "○ "
-        return "◐ " if contact.link.is_away else "● "
+        return "◐ " if contact.is_away else "● "
 
     def _short(self, place: Place) -> str:
         if place.kind is Kind.PERSON:
@@ -215,7 +217,7 @@ class View(urwid.Widget):
             closed = ", closed" if node.channels.is_closed(name) else ""
             return f"{escape(name)}  {len(members) + 1} members, {linked} connected{closed}"
         if kind is Kind.PERSON:
-            return f"{self._short(self._shown.place)}  {escape(name)}  {self._state(name)}"
+            return f"{self._short(self._shown.place)}  {escape(show_id(name))}  {self._state(name)}"
         linked = sum(1 for contact in node.contacts if contact.link is not None)
         if kind is Kind.BROADCAST:
             return f"Broadcast  to everybody who is connected: {linked}"
@@ -225,7 +227,7 @@ class View(urwid.Widget):
         contact = self._windows.node.contacts.get(peer_id)
         if contact is None or contact.link is None:
             return "not connected"
-        return "away" if contact.link.is_away else "connected"
+        return "away" if contact.is_away else "connected"
 
     def _status(self) -> str:
         if self._shown.is_at_end:

@@ -1,52 +1,35 @@
 """The peer's own HTTP interface: programs and pages of this machine chat through it.
 
-    request -> Door (token, Host, Origin) -> Web -> Chat -> Node
+    program  request  -> Door (token, Host, Origin) -> Errands ┐
+                                                               ├─> Chat -> Node
+    page     WebSocket -> Door.fence -> hello, token -> Desk   ┘
 
-It does what the commands do, and answers when the outcome is known: a link that is open, or why it is not; a message
-with what has become of it for each recipient.
+The page itself is for anybody on this machine to see; whoever uses it shows the token first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from peer.answers import TrackerError
+import msgspec
+
+from peer import page
 from peer.chat import Chat
+from peer.desk import Desk
 from peer.door import Door
-from peer.errors import Ambiguous, PeerError
-from peer.letters import Letter
-from peer.payloads import (
-    BroadcastPeer,
-    Connected,
-    ConnectPeer,
-    HistoryQuery,
-    Listing,
-    ListQuery,
-    Messages,
-    Posted,
-    Refused,
-    SendPeer,
-    Success,
-    check_length,
-    decode,
-    decode_query,
-    recipients,
-    respond,
-    told,
-)
+from peer.errands import Errands, handler
 from peer.receipts import Receipts
-from peer.store import Entry, Store
-from peer.trackers import check_channel
-from reactor import Handler, Request, Response
+from peer.store import Store
+from peer.tab import Turned, serve
+from reactor import Handler, Request, Response, WebSocket
 from reactor.core.address import Address, is_loopback
 from reactor.core.listener import bind
 from reactor.core.loop import Reactor
 from reactor.core.task import Future
-from reactor.errors import DialError, DialTimeout, Overloaded, ReactorError, StartError
+from reactor.errors import StartError
 from reactor.http.router import Route, Router
 from reactor.http.server import HTTPServer, Settings, Site
+from reactor.http.upgrade import WebSocketHandler
 
 if TYPE_CHECKING:
     import socket
@@ -54,8 +37,6 @@ if TYPE_CHECKING:
 # A body is one message of 4,000 characters, each escaped as two times \uXXXX at the worst. Programs of one machine need
 # few connections, and what they still wait for is no reason not to quit.
 SETTINGS = Settings(max_body=64 * 1024, max_connections=64, backlog=64, drain=0.5)
-
-Answering = Callable[[Request], Awaitable[Success]]
 
 
 def bind_loopback(address: Address) -> tuple[socket.socket, Address]:
@@ -70,155 +51,60 @@ class Web:
     """`server` is told to `listen`; `close` ends it."""
 
     def __init__(
-        self, reactor: Reactor, chat: Chat, store: Store, receipts: Receipts, *, address: Address, token: str
-    ) -> None:
-        """`address` is where it is reached, which requests are checked against."""
-        self.url = f"http://{address}/#token={token}"
-        self._chat = chat
-        self._node = chat.node
-        self._store = store
+        self, reactor: Reactor, chat: Chat, store: Store, receipts: Receipts, *, address: Address, token: str,
+        desk: Desk | None = None, files: Handler | None = None,
+    ) -> None:  # fmt: skip
+        """`address` is where it is reached, which requests are checked against. `files` answers for the page, whose
+        WebSockets use the `desk`.
+        """
+        self._door = Door(token, address.port)
+        self._reactor = reactor
         self._receipts = receipts
-        self.server = HTTPServer(reactor, Site(self._router(Door(token, address.port)), SETTINGS))
+        self._desk = desk
+        router = Router(lambda handler: Route((), "", handler, guard=self._door))
+        self._add_errands(router, Errands(chat, store, receipts))
+        if files is not None and desk is not None:
+            self._add_page(router, files)
+        self.url = f"http://{address}/{'chat/' if files is not None else ''}#token={token}"
+        self.server = HTTPServer(reactor, Site(router, SETTINGS))
 
-    def _router(self, door: Door) -> Router:
-        router = Router(lambda handler: Route((), "", handler, guard=door))
+    def _add_errands(self, router: Router, errands: Errands) -> None:
         for method, path, answering in (
-            ("POST", "/connect-peer[/]", self._connect),
-            ("POST", "/send-peer[/]", self._send),
-            ("POST", "/broadcast-peer[/]", self._broadcast),
-            ("GET", "/get-list[/]", self._list),
-            ("GET", "/messages[/]", self._messages),
+            ("POST", "/connect-peer[/]", errands.connect),
+            ("POST", "/send-peer[/]", errands.send),
+            ("POST", "/broadcast-peer[/]", errands.broadcast),
+            ("GET", "/get-list[/]", errands.list),
+            ("GET", "/messages[/]", errands.messages),
         ):
-            router.add(Route((method,), path, _handler(answering), guard=door))
-        return router
+            router.add(Route((method,), path, handler(answering), guard=self._door))
+
+    def _add_page(self, router: Router, files: Handler) -> None:
+        socket = WebSocketHandler(self._converse, protocols=(page.SUBPROTOCOL,))
+        for path, answer in (
+            ("/", _to_page), ("/chat", _to_page), ("/chat/{path...}", files), ("/chat/state", _where), ("/ws", socket)
+        ):  # fmt: skip
+            router.add(Route(("GET",), path, answer, guard=self._door.fence))
 
     def close(self) -> Future[Any]:
         """Nothing new any more; who waits is answered with what is known. Done when no connection is left."""
         self._receipts.close()
         return self.server.close()
 
-    # -- links -------------------------------------------------------------------------------------------------------
+    # -- the page ------------------------------------------------------------------------------------------------------
 
-    async def _connect(self, request: Request) -> Connected:
-        asked = decode(ConnectPeer, await request.read())
-        peer_id, address, outcome = self._dial(asked)
-        try:
-            await outcome
-        except DialTimeout as error:
-            raise Refused("timed_out", str(error)) from None
-        except DialError as error:
-            raise Refused("unreachable", str(error)) from None
-        return Connected(peer_id=peer_id, ip=address.host, port=address.port)
+    async def _converse(self, ws: WebSocket) -> None:
+        await serve(self._reactor, ws, self._admit)
 
-    def _dial(self, asked: ConnectPeer) -> tuple[str, Address, Future[Any]]:
-        given = None if asked.ip is None or asked.port is None else Address(asked.ip, asked.port)
-        peer_id = self._other(asked.who)
-        if given is None:
-            peer_id = self._find(asked.who, "unknown_peer")
-        try:
-            return peer_id, *self._chat.connect(peer_id, given)
-        except PeerError:
-            raise Refused("unknown_peer", f"nobody has said where {peer_id} is: give ip and port") from None
-
-    def _other(self, who: str) -> str:
-        if who == self._node.peer_id:
-            raise Refused("invalid", "that is this peer itself", "$.peer_id")
-        return who
-
-    def _find(self, who: str, code: str) -> str:
-        """The id; Refused with `code` if nobody is meant."""
-        try:
-            return self._chat.find(self._other(who))
-        except Ambiguous as error:
-            raise Refused("ambiguous", str(error)) from None
-        except PeerError as error:
-            raise Refused(code, str(error)) from None
-
-    # -- messages ----------------------------------------------------------------------------------------------------
-
-    async def _send(self, request: Request) -> Posted:
-        asked = decode(SendPeer, await request.read())
-        check_length(asked.message)
-        peer_id = self._find(asked.who, "not_connected")
-        try:
-            letter = self._node.send(peer_id, asked.message)
-        except PeerError as error:
-            raise Refused("not_connected", str(error)) from None
-        return await self._posted(letter, asked.wait)
-
-    async def _broadcast(self, request: Request) -> Posted:
-        asked = decode(BroadcastPeer, await request.read())
-        check_length(asked.message)
-        try:
-            letter = (
-                self._node.broadcast(asked.message)
-                if asked.channel is None
-                else self._node.say(asked.channel, asked.message)
-            )
-        except PeerError as error:
-            raise Refused("not_a_member", str(error)) from None
-        return await self._posted(letter, asked.wait)
-
-    async def _posted(self, letter: Letter, seconds: float) -> Posted:
-        await self._receipts.settled(letter, seconds)
-        return Posted(id=letter.entry.id, recipients=recipients(letter))
-
-    async def _messages(self, request: Request) -> Messages:
-        asked = decode_query(HistoryQuery, request.query)
-        peer = self._somebody(asked.peer) if asked.peer else ""
-        try:
-            entries = await self._store.history(asked.channel, peer, asked.limit)
-        except Overloaded:
-            raise
-        except ReactorError as error:
-            raise Refused("failed", str(error)) from None
-        return Messages(messages=[told(entry, self._letter(entry)) for entry in entries])
-
-    def _somebody(self, who: str) -> str:
-        """Who is not known any more may still be in the history."""
-        try:
-            return self._chat.find(who)
-        except Ambiguous as error:
-            raise Refused("ambiguous", str(error)) from None
-        except PeerError:
-            return who
-
-    def _letter(self, entry: Entry) -> Letter | None:
-        if entry.author != self._node.peer_id:
-            return None
-        return self._node.mail.letters.get(entry.id) or self._receipts.get(entry.id)
-
-    # -- the list ----------------------------------------------------------------------------------------------------
-
-    async def _list(self, request: Request) -> Listing:
-        channel = decode_query(ListQuery, request.query).channel
-        if channel:
-            _check_channel(channel)
-        reason = ""
-        try:
-            peers = await self._chat.fetch(channel)
-        except TrackerError as error:
-            reason = str(error)
-            peers = [peer for peer in self._chat.trackers.merged if not channel or channel in peer.channels]
-        channels = dict.fromkeys(chain.from_iterable(peer.channels for peer in peers))
-        return Listing(
-            peers=peers, channels=[channel] if channel else list(channels), total_peers=len(peers), fresh=not reason,
-            reason=reason,
-        )  # fmt: skip
+    async def _admit(self, hello: page.Hello) -> Desk:
+        if self._desk is None or not self._door.is_token(hello.token):
+            raise Turned(4401, "the token is not that of this peer")
+        return self._desk
 
 
-def _check_channel(name: str) -> None:
-    try:
-        check_channel(name)
-    except TrackerError as error:
-        raise Refused("invalid", str(error), "$.channel") from None
+def _to_page(request: Request) -> Response:
+    return Response.redirect("/chat/", 302)
 
 
-def _handler(answering: Answering) -> Handler:
-    async def answer(request: Request) -> Response:
-        try:
-            return respond(await answering(request))
-        except Refused as refusal:
-            return refusal.response()
-
-    return answer
+def _where(request: Request) -> Response:
+    where = msgspec.json.encode(page.Where("peer"))
+    return Response(where, 200, [("Cache-Control", "no-store")], content_type="application/json")

@@ -1,8 +1,7 @@
 """What a full-screen terminal shows, without the screen: a window for the log, each channel and each person.
 
-A window holds lines and knows where in them somebody is reading: a new line never moves that place. `Windows` is told
-what happens as an Audience is, and prints what it is told to print into the log. Everything that others have written is
-escaped on its way into a line, so what comes out of here may be put on a screen as it is.
+`Windows` is told what happens as an Audience is, and prints what it is told to print into the log. Everything that
+others have written is escaped on its way into a line, so what comes out of here may be put on a screen as it is.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 from weakref import WeakValueDictionary
 
 from peer.clock import label, minutes
@@ -20,151 +17,15 @@ from peer.letters import DELIVERED, FAILED, QUEUED, SENT, Letter
 from peer.lines import Lines
 from peer.messages import BROADCAST, DIRECT
 from peer.output import Output
+from peer.quoting import show_id, show_name
 from peer.store import Entry, Store, order
+from peer.window import LOG, Kind, Line, Place, Window
 from reactor import escape
 from reactor.core.task import Future
 
-# A window keeps so many lines, and not more than so many characters: somebody might send only long ones.
-MOST_LINES: Final = 2000
-MOST_CHARACTERS: Final = 500_000
 # With people: anybody may write to us, under as many ids as they like. What a closed window had is in the history.
 MOST_WINDOWS: Final = 200
 HISTORY_LINES: Final = 50
-
-
-class Kind(Enum):
-    LOG = "log"
-    BROADCAST = "broadcast"
-    CHANNEL = "channel"
-    PERSON = "person"
-
-
-class Place(NamedTuple):
-    """What a window is for. `name` is the channel's name or the peer's id."""
-
-    kind: Kind
-    name: str = ""
-
-
-LOG: Final = Place(Kind.LOG)
-
-
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class Line:
-    """Safe to be shown. `who` is "" for what the program says; `mark` is what became of a message of ours."""
-
-    time: str
-    text: str
-    who: str = ""
-    is_own: bool = False
-    mark: str = ""
-    id: str = ""  # of the message
-    order: tuple[int, str, int] = (0, "", 0)
-
-
-Height = Callable[[Line], int]  # how many rows a line has, at least one
-
-
-class Window:
-    """`unread` counts the messages that came while another window was shown. `draft` is what was being typed in this
-    one, and where the cursor stood. `below` counts what came below the rows that somebody has scrolled up to.
-    """
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.lines: list[Line] = []
-        self.unread = 0
-        self.draft = ("", 0)
-        self.below = 0
-        self.is_loaded = False  # the history was asked for
-        self._characters = 0
-        # The lowest line in view, and how many of its rows are below the view; None: the last one, whatever comes.
-        self._bottom: Line | None = None
-        self._hidden = 0
-
-    def add(self, line: Line, *, is_new: bool = True) -> None:
-        """Messages stand in their order; what the program says stays behind what it was said after."""
-        at = len(self.lines)
-        if line.id:
-            while at and self.lines[at - 1].order > line.order:
-                at -= 1
-        elif at:
-            line.order = self.lines[-1].order
-        self.lines.insert(at, line)
-        self._characters += len(line.text)
-        if is_new and self._bottom is not None:
-            self.below += 1
-        self._trim()
-
-    def _trim(self) -> None:
-        while len(self.lines) > MOST_LINES or (self._characters > MOST_CHARACTERS and len(self.lines) > 1):
-            self._characters -= len(self.lines.pop(0).text)
-
-    # -- where somebody reads ----------------------------------------------------------------------------------------
-
-    @property
-    def is_at_end(self) -> bool:
-        """Whether the view follows what comes."""
-        return self._bottom is None
-
-    def go_to_end(self) -> None:
-        self._bottom, self._hidden, self.below = None, 0, 0
-
-    def scroll(self, up: int, rows: int, height: Height) -> None:
-        """Move a view of `rows` rows by `up` rows towards the older lines; down if it is negative."""
-        if self.lines:
-            at, hidden = self._position()
-            self._settle(at, hidden + up, rows, height)
-
-    def view(self, rows: int, height: Height) -> tuple[list[Line], int, int]:
-        """The lines in a view of `rows` rows, and how many rows of the first and of the last one are outside of it."""
-        if not self.lines or rows < 1:
-            return [], 0, 0
-        if self._bottom is not None:  # the size may have changed
-            self._settle(*self._position(), rows, height)
-        at, hidden = self._position()
-        first, above = self._fill(at, hidden, rows, height)
-        return self.lines[first : at + 1], max(above - rows, 0), hidden
-
-    def _position(self) -> tuple[int, int]:
-        """The lowest line in view, and how many of its rows are not."""
-        if self._bottom is None:
-            return len(self.lines) - 1, 0
-        try:
-            return self.lines.index(self._bottom), self._hidden
-        except ValueError:  # it is gone: too old
-            return 0, 0
-
-    def _fill(self, at: int, hidden: int, rows: int, height: Height) -> tuple[int, int]:
-        """The first line that a view of `rows` rows needs, and how many rows there are from its beginning on."""
-        above = height(self.lines[at]) - hidden
-        while above < rows and at > 0:
-            at -= 1
-            above += height(self.lines[at])
-        return at, above
-
-    def _settle(self, at: int, hidden: int, rows: int, height: Height) -> None:
-        """Go to a position that may be beyond either end, or have too many rows hidden."""
-        at, hidden = self._normal(at, hidden, height)
-        above = self._fill(at, hidden, rows, height)[1]
-        if above < rows:  # too high
-            at, hidden = self._normal(at, hidden - (rows - above), height)
-        if at == len(self.lines) - 1 and hidden <= 0:
-            self.go_to_end()
-        else:
-            self._bottom, self._hidden = self.lines[at], hidden
-
-    def _normal(self, at: int, hidden: int, height: Height) -> tuple[int, int]:
-        """The same position by the line that it is in; what is above the first line is in that."""
-        while hidden < 0 and at < len(self.lines) - 1:
-            at += 1
-            hidden += height(self.lines[at])
-        while hidden >= height(self.lines[at]):
-            if at == 0:
-                return 0, height(self.lines[0]) - 1
-            hidden -= height(self.lines[at])
-            at -= 1
-        return at, hidden
 
 
 class Windows(Lines):
@@ -345,15 +206,17 @@ class Windows(Lines):
     # -- who ---------------------------------------------------------------------------------------------------------
 
     def name_of(self, peer_id: str, known_as: str = "", taken: Counter[str] | None = None) -> str:
-        """Safe to be shown; with the beginning of the id, if somebody else has the same name. `taken` saves counting
-        the names again.
+        """Safe to be shown; with the beginning of the id, if somebody else is called so too, by name or id. `taken`
+        saves counting the names again.
         """
         node, contact = self.node, self.node.contacts.get(peer_id)
         name = node.username if peer_id == node.peer_id else (contact and contact.username) or known_as or peer_id
         is_counted = contact is not None or peer_id == node.peer_id
         taken = self._taken() if taken is None else taken
-        is_shared = name != peer_id and taken[name.casefold()] > is_counted
-        return escape(_encodable(f"{name} {peer_id[:8]}" if is_shared else name))
+        if name == peer_id:
+            return escape(show_id(peer_id))
+        is_shared = taken[name.casefold()] > is_counted or name in node.contacts or name == node.peer_id
+        return escape(_encodable(show_name(name)) + (f" ({show_id(peer_id[:8])})" if is_shared else ""))
 
     def _taken(self) -> Counter[str]:
         """How many have each name, we included."""
@@ -366,7 +229,8 @@ class Windows(Lines):
         taken = self._taken()
         for contact in self.node.contacts:
             name, peer_id = self.name_of(contact.peer_id, taken=taken), escape(contact.peer_id)
-            names += [(name, peer_id if " " in name else name), (peer_id, peer_id)]
+            is_one_word = name == contact.username and " " not in name  # and so a command can take it
+            names += [(name, name if is_one_word else peer_id), (peer_id, peer_id)]
         return names
 
 

@@ -22,8 +22,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from reactor.core.address import Address, is_loopback, parse_address
+from reactor.core.address import UNIX, Address, is_loopback, parse_address
+from reactor.core.certificates import ServerTLS
 from reactor.errors import ConfigError
+from reactor.http.forwarding import Network, Trust, parse_networks
 from reactor.http.server import Settings
 
 T = TypeVar("T")
@@ -34,8 +36,21 @@ class ServerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `[server]` takes beside the limits in `http.server.Settings`."""
 
     listen: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1:8000"])
+    listen_tls: list[str] = []
+    unix_mode: str = "660"  # of the files of Unix sockets, in octal as chmod has it
+    tls_cert: list[str] = []
+    tls_key: list[str] = []  # none: each certificate file has its key in it
     state_dir: str = "var"
     access_log: str = "off"  # off, - (standard error) or a file
+    access_log_format: typing.Literal["combined", "json"] = "combined"
+    send_request_id: bool = False  # whether answers have X-Request-ID
+    block_warning: typing.Annotated[float, msgspec.Meta(ge=0)] = 0.5  # seconds of one turn; 0: no watchdog
+    proxy_protocol: list[str] = []  # networks whose connections begin with a PROXY header
+    trusted_proxies: list[str] = []  # networks whose word on where a request is from is believed
+    forwarded_header: typing.Literal["X-Forwarded-For", "Forwarded"] = "X-Forwarded-For"  # where they say it
+    verbose: bool = False
+    security_headers: bool = True  # what browsers shall not do with our answers
+    hsts: float = 0.0  # for so long browsers that were here by HTTPS come no other way; 0: as they like
 
 
 @dataclass(frozen=True)
@@ -55,13 +70,21 @@ class Config:
         self._text = text
         sections = self._parse(text)
         server = next((section for section in sections if section.name == "server"), Section("server", {}))
-        self.plugins = [section for section in sections if section is not server]
+        self.plugins = [section for section in sections if section.name.startswith(_PLUGIN)]
+        self.parts = self._collect_parts(section for section in sections if section not in self.plugins)
         known = {field.name for field in fields(Settings)}
         limits = {key: value for key, value in server.values.items() if key in known}
         rest = {key: value for key, value in server.values.items() if key not in known}
         self.settings = self._convert(limits, Settings, "server")
         self.server = self._convert(rest, ServerOptions, "server", also_known=known)
-        self.listen = self._addresses()
+        paths = [text for text in self.server.listen if text.startswith(UNIX)]
+        self.listen = self._addresses("listen", [text for text in self.server.listen if text not in paths], 8000)
+        self.listen_unix = [self._socket_path(text) for text in paths]
+        self.listen_tls = self._addresses("listen_tls", self.server.listen_tls, 8443)
+        self._check_listeners()
+        self.unix_mode = self._unix_mode()
+        self.trust = Trust(self._networks("trusted_proxies"), self.server.forwarded_header.lower())
+        self.announcers = Trust(self._networks("proxy_protocol"))
         self.state_dir = self.directory / self.server.state_dir
 
     # -- what was said -----------------------------------------------------------------------------------------------
@@ -81,27 +104,103 @@ class Config:
             line = error.errors[0][0]
             raise self._error("this line is neither [section] nor key = value", line=line) from None
         for name in parser.sections():
-            if name != "server" and not (name.startswith(_PLUGIN) and name[len(_PLUGIN) :]):
-                raise self._error("unknown section: there are [server] and [plugin:NAME]", name)
+            before, colon, after = name.partition(":")
+            if name != "server" and not (before and colon and after):
+                raise self._error("unknown section: there are [server], [plugin:NAME] and [NAME:PART]", name)
         return [Section(name, dict(parser[name])) for name in parser.sections()]
 
-    def _addresses(self) -> list[Address]:
-        addresses = []
-        for text in self.server.listen:
-            try:
-                addresses.append(parse_address(text, 8000))
-            except ValueError as error:
-                raise self.error(str(error), "server", "listen") from None
-        if not addresses:
+    def _collect_parts(self, sections: typing.Iterable[Section]) -> dict[str, dict[str, Section]]:
+        """Sections [NAME:PART] of the plugins, by NAME and PART."""
+        plugins = {section.name[len(_PLUGIN) :] for section in self.plugins}
+        parts: dict[str, dict[str, Section]] = {}
+        for section in sections:
+            name, _, part = section.name.partition(":")
+            if section.name == "server":
+                continue
+            if name not in plugins:
+                words = f"unknown section: there is no [plugin:{name}] that it could be part of"
+                raise self._error(words, section.name)
+            parts.setdefault(name, {})[part] = section
+        return parts
+
+    def _networks(self, key: str) -> list[Network]:
+        try:
+            return parse_networks(getattr(self.server, key))
+        except ValueError as error:
+            raise self.error(str(error), "server", key) from None
+
+    def _socket_path(self, text: str) -> Address:
+        """`unix:PATH`, which is relative to the config file."""
+        path = text[len(UNIX) :].strip()
+        if not path:
+            raise self.error("needs a path, such as unix:/run/reactor.sock", "server", "listen")
+        return Address(f"{UNIX}{self.directory / path}", 0)
+
+    def _unix_mode(self) -> int:
+        text = self.server.unix_mode
+        if not re.fullmatch("0?[0-7]{3}", text):
+            raise self.error(f"is a mode as chmod has it, such as 660, not {text!r}", "server", "unix_mode")
+        return int(text, 8)
+
+    def _addresses(self, key: str, texts: list[str], port: int) -> list[Address]:
+        if any(text.startswith(UNIX) for text in texts):
+            raise self.error("a Unix socket stays on this machine and needs no TLS: name it with listen", "server", key)
+        try:
+            return [parse_address(text, port) for text in texts]
+        except ValueError as error:
+            raise self.error(str(error), "server", key) from None
+
+    def _check_listeners(self) -> None:
+        server = self.server
+        if not self.listeners:
             raise self.error("has to name an address, such as 127.0.0.1:8000", "server", "listen")
-        if len(set(addresses)) < len(addresses):
-            raise self.error("the same address twice", "server", "listen")
-        return addresses
+        if len(set(self.listeners)) < len(self.listeners):
+            plain = [*self.listen, *self.listen_unix]
+            key = "listen" if len(set(plain)) < len(plain) else "listen_tls"
+            raise self.error("the same address twice", "server", key)
+        if server.listen_tls and not server.tls_cert:
+            raise self.error("needs a certificate: name its file with tls_cert", "server", "listen_tls")
+        if server.tls_cert and not server.listen_tls:
+            raise self.error("nothing uses it: name addresses for HTTPS with listen_tls", "server", "tls_cert")
+        if server.hsts < 0 or (server.hsts and not server.listen_tls):
+            words = "is for how long browsers shall use HTTPS only: it needs listen_tls, and is not negative"
+            raise self.error(words, "server", "hsts")
+        if server.tls_key and len(server.tls_key) != len(server.tls_cert):
+            words = f"{len(server.tls_key)} keys for {len(server.tls_cert)} certificates: name one for each"
+            raise self.error(words, "server", "tls_key")
+
+    @property
+    def addresses(self) -> list[Address]:
+        """All ports that it listens to, plain ones first."""
+        return [*self.listen, *self.listen_tls]
+
+    @property
+    def listeners(self) -> list[Address]:
+        """All that it listens to, Unix sockets too."""
+        return [*self.listen, *self.listen_unix, *self.listen_tls]
 
     @property
     def listens_beyond_loopback(self) -> bool:
         """Whether any listener can be reached from another machine."""
-        return not all(is_loopback(address.host) for address in self.listen)
+        return not all(is_loopback(address.host) for address in self.addresses)
+
+    def url(self, address: Address, port: int = 0) -> str:
+        """Of one of the listeners; `port` is what the system has chosen for 0."""
+        if address.path:
+            return str(address)
+        scheme = "https" if address in self.listen_tls else "http"
+        return f"{scheme}://{address._replace(port=port or address.port)}/"
+
+    def load_tls(self) -> ServerTLS | None:
+        """What the TLS listeners need, read from the files; None without such listeners."""
+        if not self.listen_tls:
+            return None
+        certificates = [self.directory / name for name in self.server.tls_cert]
+        keys = [self.directory / name for name in self.server.tls_key] or certificates
+        try:
+            return ServerTLS(list(zip(certificates, keys, strict=True)))
+        except ConfigError as error:
+            raise self.error(error.message, "server", error.key) from None
 
     def options(self, section: Section, options: type[T] | None) -> T | None:
         """The options of a plugin, as its own type; ConfigError for what does not fit."""

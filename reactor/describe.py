@@ -5,19 +5,27 @@ Made from the very objects that would serve, so it shows what is, defaults inclu
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 import msgspec
 
 from reactor.app import App
+from reactor.core.certificates import Certificate
 
 
 def describe(app: App) -> str:
     """The whole report, for an app that has been set up and not started."""
     config, generation = app.generation.config, app.generation
-    lines = [f"{config.file} is fine.", "", "listeners", *(f"  http://{address}/" for address in config.listen)]
-    server = {"state_dir": config.server.state_dir, "access_log": config.server.access_log}
+    lines = [f"{config.file} is fine.", "", "listeners", *(f"  {config.url(address)}" for address in config.listeners)]
+    if generation.tls is not None:
+        lines += ["", "certificates", *map(_certificate, generation.tls.certificates)]
+    server = {
+        "state_dir": config.server.state_dir, "access_log": config.server.access_log,
+        "access_log_format": config.server.access_log_format, "verbose": config.server.verbose,
+        "send_request_id": config.server.send_request_id, "block_warning": config.server.block_warning,
+    }  # fmt: skip
     lines += ["", "server", *_options({**server, **asdict(generation.site.settings)}, "  ")]
     lines += ["", "plugins"]
     for section, plugin in zip(config.plugins, generation.plugins, strict=True):
@@ -28,7 +36,21 @@ def describe(app: App) -> str:
         (" ".join(route.methods), route.pattern, route.guard_name or "-", route.owner.removeprefix("plugin "))
         for route in generation.site.router.routes
     ]
+    if claims := [(byte, plugin) for plugin in generation.plugins for byte in plugin.claims]:
+        lines += ["", "connections that begin with another byte than HTTP"]
+        lines += _table([(ascii(chr(byte)), plugin.name) for byte, plugin in claims])
+    if hosts := generation.site.hosts:
+        lines += ["", "hosts"]
+        table = [(name, route.guard_name or "-", route.owner.removeprefix("plugin "))
+                 for name, route in hosts.routes.items()]  # fmt: skip
+        lines += _table([("host", "guard", "plugin"), *table])
     return "\n".join([*lines, "", "routes", *_table([("methods", "pattern", "guard", "plugin"), *rows])])
+
+
+def _certificate(certificate: Certificate) -> str:
+    until = time.strftime("%Y-%m-%d", time.gmtime(certificate.expires))
+    expired = ", which is over" if certificate.expires < time.time() else ""
+    return f"  {certificate.file}: for {', '.join(certificate.names) or 'no name'}, until {until}{expired}"
 
 
 def _options(values: Mapping[str, object], indent: str) -> Iterable[str]:

@@ -7,23 +7,30 @@ plugin keeps (`Plugin.keep`) belongs to no generation: it is stopped when none h
 
 from __future__ import annotations
 
-import importlib
 import inspect
+import sys
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial, reduce
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reactor.config import Config, Section
+from reactor.core.address import Address
 from reactor.core.task import Cancelled, Future, Task, timeout
 from reactor.core.timers import Timer
 from reactor.errors import ConfigError, StartError
+from reactor.http.defaults import security_fields
+from reactor.http.handed import ProtocolFactory
+from reactor.http.hosts import Hosts
 from reactor.http.message import Guard, Handler, Request, Response
 from reactor.http.router import Route, RouteError, Router, is_async
 from reactor.http.server import Site
-from reactor.plugin import Hook, Plugin
+from reactor.metrics import Metrics
+from reactor.own_listener import Entrance, OwnListener
+from reactor.plugin import Hook, Plugin, find_plugin
+from reactor.plugin_metrics import PluginMetrics
 
 if TYPE_CHECKING:
     from reactor.app import App
@@ -37,8 +44,11 @@ STOP_SECONDS = 10.0
 class _Kept:
     """State that outlives a generation, and how many of them hold it."""
 
-    def __init__(self, value: Any, start: Callable[[Any], Any] | None, stop: Callable[[Any], Any] | None) -> None:
-        self.value, self.start, self.stop = value, start, stop
+    def __init__(
+        self, value: Any, start: Callable[[Any], Any] | None, stop: Callable[[Any], Any] | None,
+        dump: Callable[[Any], bytes] | None, load: Callable[[Any, bytes], object] | None,
+    ) -> None:  # fmt: skip
+        self.value, self.start, self.stop, self.dump, self.load = value, start, stop, dump, load
         self.started = False
         self.holders = 0
 
@@ -58,9 +68,16 @@ class Generation:
         self._ended: Future[None] | None = None  # from the first `stop` on
         self._begun: list[Plugin] = []
         self._held: list[_Kept] = []
+        self.metrics: list[Metrics] = []
+        self.own_listeners: list[OwnListener] = []
+        self.counts_requests = False
+        self.tls = config.load_tls()
         self.plugins = [self._set_up(section) for section in config.plugins]
         self._previous = None  # a chain of all configurations would never be freed
-        self.site = Site(self._build_router(), host.settings_of(config))
+        self.site = Site(
+            self._build_router(), host.settings_of(config), self._collect_claims(), self._build_hosts(), config.trust,
+            security_fields(config.server.security_headers, config.server.hsts), config.announcers,
+        )  # fmt: skip
 
     # -- setup -------------------------------------------------------------------------------------------------------
 
@@ -69,37 +86,52 @@ class Generation:
         module = self._find(section, name)
         setup = getattr(module, "setup", None)
         if setup is None:
-            raise self.config.error(f"the module {module.__name__} has no setup(plugin, options)", section.name)
+            what = f"the module {module.__name__}" if isinstance(module, ModuleType) else repr(module)
+            raise self.config.error(f"{what} has no setup(plugin, options)", section.name)
         try:
             options = self.config.options(section, getattr(module, "Options", None))
-            plugin = Plugin(name, self, options)
+            plugin = Plugin(name, self, options, self._parts(name, getattr(module, "Part", None)))
             setup(plugin, options)
         except ConfigError as error:
             if error.file:
                 raise
-            raise self.config.error(error.message, section.name, error.key) from None
+            raise self.config.error(error.message, error.section or section.name, error.key) from None
         except StartError:
             raise
         except Exception as error:
             raise self.config.error(f"a plugin failed in its setup: {_in_a_line(error)}", section.name) from error
         return plugin
 
-    def _find(self, section: Section, name: str) -> ModuleType:
-        """The plugin's module: the key `use`, else an entry point, else `plugins.NAME`."""
+    def _parts(self, name: str, kind: type | None) -> dict[str, Any]:
+        """The sections [NAME:PART], as what the plugin's `Part` makes of each."""
+        sections = self.config.parts.get(name, {})
+        if sections and kind is None:
+            raise self.config.error(f"the plugin {name} has no such sections", next(iter(sections.values())).name)
+        return {part: self.config.options(section, kind) for part, section in sections.items()}
+
+    def _find(self, section: Section, name: str) -> Any:
+        """The plugin's module, or what it has the `setup` in: the key `use`, else what the program has given, else an
+        entry point, else `plugins.NAME`.
+        """
         use = section.values.get("use")
         if use:
             return self._import(use, section, "use")
+        if name in self.host.given:
+            return self.host.given[name]
         for point in entry_points(group="reactor.plugins", name=name):
-            return self._import(point.value.partition(":")[0], section, "")
+            return self._import(point.value, section, "")
         return self._import(f"plugins.{name}", section, "")
 
-    def _import(self, module: str, section: Section, key: str) -> ModuleType:
+    def _import(self, use: str, section: Section, key: str) -> Any:
         try:
-            return importlib.import_module(module)
+            return find_plugin(use)
         except Exception as error:
+            module, _, name = use.partition(":")
             missing = error.name if isinstance(error, ModuleNotFoundError) else None
             if missing is not None and (module + ".").startswith(missing + "."):
                 raise self.config.error(f"there is no module {module}: no such plugin", section.name, key) from None
+            if name and isinstance(error, AttributeError) and module in sys.modules:
+                raise self.config.error(f"the module {module} has no {name}", section.name, key) from None
             words = f"a plugin failed to be imported: {_in_a_line(error)}"
             raise self.config.error(words, section.name, key) from error
 
@@ -124,6 +156,23 @@ class Generation:
                     raise self.config.error(str(error), f"plugin:{plugin.name}") from None
         return router
 
+    def _build_hosts(self) -> Hosts | None:
+        everywhere = [guard for plugin in self.plugins for guard in plugin.everywhere]
+        hosts = Hosts()
+        for plugin in self.plugins:
+            for spec in plugin.hosts:
+                guards = [*everywhere, self._guard(plugin, spec.guard)] if spec.guard else everywhere
+                route = Route(
+                    (), "", self._wrap(spec.handler, reads_body=False), guard=_all_of(guards),
+                    guard_name=spec.guard or "", max_body=spec.max_body, owner=f"plugin {plugin.name}",
+                    takes_stream=True,
+                )  # fmt: skip
+                try:
+                    hosts.add(spec.name, route)
+                except RouteError as error:
+                    raise self.config.error(str(error), f"plugin:{plugin.name}") from None
+        return hosts if hosts.routes else None
+
     def _check_guards(self) -> None:
         """Two of one name: a route could not tell which of them it is behind."""
         owners: dict[str, str] = {}
@@ -133,6 +182,17 @@ class Generation:
                     words = f"the guard {name!r} is already declared by plugin {owners[name]}"
                     raise self.config.error(words, f"plugin:{plugin.name}")
                 owners[name] = plugin.name
+
+    def _collect_claims(self) -> dict[int, ProtocolFactory]:
+        """The first bytes of all plugins; two cannot have one connection."""
+        owners: dict[int, Plugin] = {}
+        for plugin in self.plugins:
+            for byte in plugin.claims:
+                if byte in owners:
+                    words = f"connections that begin with {bytes([byte])!r} are already plugin {owners[byte].name}'s"
+                    raise self.config.error(words, f"plugin:{plugin.name}")
+                owners[byte] = plugin
+        return {byte: plugin.claims[byte] for byte, plugin in owners.items()}
 
     def _guard(self, plugin: Plugin, name: str) -> Guard:
         for other in self.plugins:
@@ -167,17 +227,61 @@ class Generation:
         return self._services[name][1]
 
     def keep(
-        self, key: str, factory: Callable[[], T], start: Callable[[T], Any] | None, stop: Callable[[T], Any] | None
-    ) -> T:
+        self, key: str, factory: Callable[[], T], start: Callable[[T], Any] | None, stop: Callable[[T], Any] | None,
+        dump: Callable[[T], bytes] | None = None, load: Callable[[T, bytes], object] | None = None,
+    ) -> T:  # fmt: skip
         """See `Plugin.keep`; `key` has the plugin's name in it."""
         kept = self._kept.get(key)
         if kept is None and self._previous is not None:
             kept = self._previous._kept.get(key)
         if kept is None:
-            kept = _Kept(factory(), start, stop)
+            kept = _Kept(factory(), start, stop, dump, load)
         self._kept[key] = kept
         value: T = kept.value
         return value
+
+    def dump(self) -> dict[str, bytes]:
+        """What a process that takes over is to have of what is kept."""
+        return {key: kept.dump(kept.value) for key, kept in self._kept.items() if kept.dump is not None}
+
+    def load(self, state: Mapping[str, bytes]) -> None:
+        """The same in the new process. What no plugin keeps any more is left out."""
+        for key, data in state.items():
+            kept = self._kept.get(key)
+            if kept is not None and kept.load is not None:
+                kept.load(kept.value, data)
+
+    def add_metrics(self, owner: str) -> PluginMetrics:
+        """See `Plugin.metrics`."""
+
+        def keep(key: str, factory: Callable[[], Any]) -> Any:
+            return self.keep(f"{owner}:{key}", factory, None, None)
+
+        metrics = PluginMetrics(owner, self, keep)
+        self.metrics.append(metrics)
+        return metrics
+
+    def own_listener(self, owner: str, address: Address) -> OwnListener:
+        """See `Plugin.own_listener`."""
+        listener = OwnListener(self.host.settings_of(self.config), f"plugin {owner}")
+
+        def make() -> Entrance:
+            return Entrance(self.host, address, listener.site)
+
+        listener.entrance = self.keep(f"{owner}:listener {address}", make, Entrance.open, Entrance.close)
+        self.own_listeners.append(listener)
+        return listener
+
+    def why_not_ready(self) -> list[str]:
+        """What the checks of the plugins say (`Plugin.ready`), and whether the start hooks are done."""
+        if not self._running:
+            return ["the start hooks are under way"]
+        return [f"plugin {plugin.name}: {why}" for plugin in self.plugins for why in plugin.why_not_ready()]
+
+    async def retire(self) -> None:
+        """Wait for the end of the last request; no new ones come any more."""
+        for site in (self.site, *(listener.site for listener in self.own_listeners)):
+            await site.retire(self.host.reactor)
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
         """See `Plugin.spawn`."""
@@ -241,6 +345,12 @@ class Generation:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+
+    async def drain(self) -> None:
+        """The end of the process has begun: run the drain hooks."""
+        for plugin in self.plugins:
+            for hook in plugin.drain_hooks:
+                await self._run_stop(f"plugin {plugin.name}: a drain hook failed", hook)
 
     async def stop(self) -> None:
         """After the last request: end the tasks, run the stop hooks in reverse order, let go of what was kept. An

@@ -1,4 +1,4 @@
-"""What the program says: log lines to standard error, owed lines to standard output, the access log to its file.
+"""What the program says: log lines to standard error, owed lines to standard output, and lines for files (`access`).
 
 Writing may block (a stopped terminal, a full pipe, a slow disk), so lines are handed in batches to a thread of their
 own; the loop never waits for a reader of its output. The queue is bounded: over it lines are counted instead of kept,
@@ -13,12 +13,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO
 
-from reactor.errors import StartError
-from reactor.sansio.head import RequestHead
-
+STAMP = "%Y-%m-%d %H:%M:%S"
 MOST_WAITING = 10_000
 # Scripts wait for owed lines, so none is dropped while memory does not need it: some 20 MB of them.
 MOST_OWED = 100_000
@@ -29,7 +26,8 @@ _ESCAPES.update({code: f"\\u{code:04x}" for code in (0x2028, 0x2029, *range(0x20
 _ACCESS_ESCAPES = {**_ESCAPES, ord('"'): "\\x22", ord("\\"): "\\x5c"}
 
 
-def _quotable(text: str) -> str:
+def quotable(text: str) -> str:
+    """Escaped so that it can stand in a line between quotation marks."""
     return text.translate(_ACCESS_ESCAPES)
 
 
@@ -39,27 +37,36 @@ def escape(text: str) -> str:
 
 
 class Writer:
-    """A thread that writes lines to streams, and closes a stream for which it gets None."""
+    """A thread that writes lines to streams, and closes a stream for which it gets None. `lost` counts lines that were
+    dropped, or that their stream did not take.
+    """
 
     def __init__(self) -> None:
         self._lines: list[tuple[IO[str], str | None]] = []
         self._waiting = [0, 0]  # how many of these are log lines, and how many are owed
         self._dropped = [0, 0]
+        self._failing: set[int] = set()  # the streams whose last write has failed
+        self.lost = 0
         self._changed = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
 
-    def write(self, stream: IO[str], line: str | None) -> None:
-        """Queue `line` for `stream`, or its close. Never waits: over MOST_WAITING, or MOST_OWED of those for standard
-        output, a line is counted and dropped.
+    def write(self, stream: IO[str] | None, line: str | None) -> None:
+        """Queue `line`, or several with line breaks between, for `stream`, or its close. Never waits: over
+        MOST_WAITING, or MOST_OWED of those for standard output, a line is counted and dropped. A stream that is None is
+        one that was closed when the program began (`>&-`), and nobody waits for its lines.
         """
+        if stream is None:
+            return
         owed = stream is sys.stdout
         with self._changed:
             if line is not None:
+                count = line.count("\n") + 1
                 if self._waiting[owed] >= (MOST_OWED if owed else MOST_WAITING):
-                    self._dropped[owed] += 1
+                    self._dropped[owed] += count
+                    self.lost += count
                     return
-                self._waiting[owed] += 1
+                self._waiting[owed] += count
             self._lines.append((stream, line))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="log", daemon=True)
@@ -77,9 +84,51 @@ class Writer:
                 if not lines:
                     return
             for count, what in zip(dropped, ("log lines", "lines of standard output"), strict=True):
-                if count:
+                if count and sys.stderr is not None:
                     lines.append((sys.stderr, f"{count} {what} were dropped: nobody reads fast enough"))
-            _write_all(lines)
+            self._write_all(lines)
+
+    def _write_all(self, lines: list[tuple[IO[str], str | None]]) -> None:
+        """One write for each run of lines to one stream."""
+        start = 0
+        while start < len(lines):
+            stream = lines[start][0]
+            end = start
+            while end < len(lines) and lines[end][0] is stream:
+                end += 1
+            self._write_run(stream, [line for _, line in lines[start:end] if line is not None])
+            if lines[end - 1][1] is None:
+                self._close(stream)
+            start = end
+
+    def _write_run(self, stream: IO[str], lines: list[str]) -> None:
+        try:
+            stream.write("\n".join((*lines, "")))
+            stream.flush()
+        except (OSError, ValueError) as error:  # nobody reads any more (a closed pipe), or the disk is full
+            with self._changed:
+                self.lost += sum(line.count("\n") + 1 for line in lines)
+            self._complain(stream, error)
+        else:
+            self._failing.discard(id(stream))
+
+    def _close(self, stream: IO[str]) -> None:
+        self._failing.discard(id(stream))
+        try:
+            stream.close()
+        except OSError as error:  # what it still held cannot be written
+            self._complain(stream, error)
+
+    def _complain(self, stream: IO[str], error: Exception) -> None:
+        """Say once, until it works again, that a stream takes no lines; of standard error there is no place to."""
+        if stream in (sys.stderr, sys.stdout) or sys.stderr is None or id(stream) in self._failing:
+            return
+        self._failing.add(id(stream))
+        name, why = getattr(stream, "name", "a stream"), getattr(error, "strerror", None) or error
+        try:
+            print(f"{time.strftime(STAMP)} error: cannot write to {name}: {why}; its lines are lost", file=sys.stderr)
+        except (OSError, ValueError):
+            pass  # there neither
 
     def close(self, timeout: float = 2.0) -> None:
         """Write what waits and end the thread; give up on a reader that does not read."""
@@ -90,36 +139,22 @@ class Writer:
             self._thread.join(timeout)
 
 
-def _write_all(lines: list[tuple[IO[str], str | None]]) -> None:
-    """One write for each run of lines to one stream."""
-    start = 0
-    while start < len(lines):
-        stream = lines[start][0]
-        end = start
-        while end < len(lines) and lines[end][0] is stream:
-            end += 1
-        try:
-            stream.write("".join(line + "\n" for _, line in lines[start:end] if line is not None))
-            stream.flush()
-            if lines[end - 1][1] is None:
-                stream.close()
-        except (OSError, ValueError):
-            pass  # nobody reads any more (a closed pipe), or the disk is full: no place is left to say so
-        start = end
-
-
 class Log:
     """`write(stream, line)` may be given by tests; by default a Writer thread takes the lines."""
 
-    def __init__(self, write: Callable[[IO[str], str | None], object] | None = None) -> None:
+    def __init__(self, write: Callable[[IO[str] | None, str | None], object] | None = None) -> None:
         self._writer = Writer() if write is None else None
         self._write = write or self._writer.write  # type: ignore[union-attr]
-        self._access: IO[str] | None = None
-        self._access_time = ("", 0)
+        self.verbose = False
 
     def say(self, text: str) -> None:
         """A line that people and scripts wait for: standard output, as it is, and dropped over MOST_OWED only."""
         self._write(sys.stdout, text)
+
+    def debug(self, text: str) -> None:
+        """Something that is nobody's concern until one looks for it: dropped unless `verbose` is set."""
+        if self.verbose:
+            self._line("debug", text)
 
     def info(self, text: str) -> None:
         """Something worth knowing that nobody has to act on."""
@@ -138,49 +173,24 @@ class Log:
                     self._write(sys.stderr, "    " + escape(line))
 
     def _line(self, level: str, text: str) -> None:
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        stamp = time.strftime(STAMP)
         self._write(sys.stderr, f"{stamp} {level}: {escape(text)}")
 
-    def open_access(self, where: str, directory: Path) -> bool:
-        """Begin an access log: "off", "-" for standard error, or a file. True if there is one. StartError if it
-        cannot be written; the one before goes on then.
-        """
-        access: IO[str] | None = None
-        if where == "-":
-            access = sys.stderr
-        elif where != "off":
-            try:
-                access = open(directory / where, "a", encoding="utf-8")  # noqa: SIM115
-            except OSError as error:
-                raise StartError(f"cannot write the access log {where}: {error.strerror}") from None
-        self.close_access()
-        self._access = access
-        return access is not None
+    def write(self, stream: IO[str] | None, lines: str) -> None:
+        """Lines as they are, to a stream of the caller's; nothing if it is None."""
+        self._write(stream, lines)
 
-    def access(self, head: RequestHead | None, client: str, user: str | None, status: int, sent: int) -> None:
-        """One line in the combined format; "-" stands for what could not be read. `sent` are bytes of the body."""
-        if self._access is None:
-            return
-        now = int(time.time())
-        if now != self._access_time[1]:
-            self._access_time = (time.strftime("[%d/%b/%Y:%H:%M:%S %z]", time.localtime(now)), now)
-        request = referer = agent = "-"
-        if head is not None:
-            index = head.headers.index
-            request = f"{head.method} {_quotable(head.target)} HTTP/{head.version / 10}"
-            referer, agent = _quotable(index.get("referer", "-")), _quotable(index.get("user-agent", "-"))
-        name = _quotable(user or "-").replace(" ", "\\x20")
-        line = f'{client} - {name} {self._access_time[0]} "{request}" {status} {sent} "{referer}" "{agent}"'
-        self._write(self._access, line)
+    def close_stream(self, stream: IO[str] | None) -> None:
+        """Close a stream of the caller's behind what waits for it; standard error stays."""
+        if stream is not None and stream is not sys.stderr:
+            self._write(stream, None)
 
-    def close_access(self) -> None:
-        """End the access log; what waits is written first."""
-        access, self._access = self._access, None
-        if access is not None and access is not sys.stderr:
-            self._write(access, None)
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost so far: nobody read them fast enough, or they could not be written."""
+        return self._writer.lost if self._writer is not None else 0
 
     def close(self) -> None:
         """Write what waits, for two seconds at the most, and end the thread."""
-        self.close_access()
         if self._writer is not None:
             self._writer.close()

@@ -12,12 +12,11 @@ helper thread runs inside the loop's next turn, so a test sees the same order ev
 from __future__ import annotations
 
 import errno
-import importlib
 import io
 import json as json_module
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import IO, Any, TypeVar
 from urllib.parse import urlencode
 
@@ -26,13 +25,15 @@ from reactor.config import Config
 from reactor.core.loop import Reactor
 from reactor.core.task import Future, set_current_reactor
 from reactor.core.timers import NEVER
-from reactor.core.transport import HIGH_WATER, RECV_SIZE, ConnectionProtocol
-from reactor.errors import ReactorError
+from reactor.core.transport import HIGH_WATER, RECV_SIZE, ConnectionProtocol, Pace
+from reactor.errors import HTTPError, ReactorError
 from reactor.log import Log
+from reactor.plugin import find_plugin
 from reactor.sansio.forms import FORM_TYPE
 from reactor.sansio.head import RequestHead
 from reactor.sansio.headers import Headers
 from reactor.sansio.http1 import CLIENT, Connection, Data, End, ResponseHead
+from reactor.testing_socket import TestSocket
 
 T = TypeVar("T")
 EPOCH = 1_700_000_000.0  # what `unix_time` says when a FakeClock is new
@@ -67,9 +68,10 @@ class _NoSockets:
 class FakeReactor(Reactor):
     """A reactor on a FakeClock and without sockets. Turn it with `settle` and `advance`."""
 
+    clock: FakeClock
+
     def __init__(self, clock: FakeClock | None = None) -> None:
-        self.clock = clock or FakeClock()
-        super().__init__(self.clock, _NoSockets())
+        super().__init__(clock or FakeClock(), _NoSockets())
 
     def settle(self, turns: int = 10_000) -> None:
         """Run until nothing is ready any more; no time passes. AssertionError if it never is."""
@@ -102,6 +104,7 @@ class InlinePool:
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
+        self.waiting = self.running = self.rejected = 0
 
     def run(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """Run it in the loop's next turn; a raise is the Future's error."""
@@ -126,19 +129,24 @@ class MemoryTransport:
     what is fed while the protocol does not read waits until it does.
     """
 
-    def __init__(self, reactor: Reactor, protocol: ConnectionProtocol, peer: object = ("127.0.0.1", 50_000)) -> None:
+    def __init__(
+        self, reactor: Reactor, protocol: ConnectionProtocol, peer: object = ("127.0.0.1", 50_000),
+        is_secure: bool = False,
+    ) -> None:  # fmt: skip
         self.peer = peer
+        self.is_secure = is_secure
         self.sent = bytearray()
         self.reading = True
         self.lost = False
         self.stall = False
         self.stall_limit = NEVER
+        self.pace: Pace | None = None
         self.on_drained: Callable[[], object] | None = None
         self._stalled = reactor.deadline(lambda: self.abort(OSError(errno.ETIMEDOUT, "took nothing")))
         self._held = bytearray()
         self._files: list[Callable[[], object]] = []  # who waits for the end of a file that is held
         self._incoming = bytearray()
-        self._eof = False
+        self._eof = self._ended = False  # fed, and delivered
         self._writer_paused = False
         self._closing = False
         self._reactor = reactor
@@ -211,6 +219,21 @@ class MemoryTransport:
             self._files_done()
             self._reactor.call_soon(self._protocol.connection_lost, error)
 
+    def hand_over(self, protocol: ConnectionProtocol, data: bytes = b"") -> bool:
+        """`protocol` has the connection from now on, and `data` first."""
+        if self.is_closing:
+            return False
+        self._protocol, self.on_drained = protocol, None
+        self.reading = True
+        protocol.connection_made(self)  # type: ignore[arg-type]
+        if data and not self.is_closing:
+            protocol.data_received(data)
+        self._eof = self._eof or self._ended
+        self._reactor.call_soon(self._deliver)
+        if self._writer_paused:
+            self._reactor.call_soon(protocol.pause_writing)
+        return True
+
     # -- the test's side ---------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
@@ -231,7 +254,7 @@ class MemoryTransport:
                 del self._incoming[:RECV_SIZE]
                 self._protocol.data_received(data)
             if self._eof and not self._incoming and self.reading and not self.is_closing:
-                self._eof = False
+                self._eof, self._ended = False, True
                 self._protocol.eof_received()
         finally:
             set_current_reactor(before)
@@ -312,11 +335,12 @@ class TestApp:
     def _config(self, sections: Mapping[str, Mapping[str, str]]) -> Config:
         return Config(config_text({"server": self._server, **sections}), "config.ini", self._directory)
 
-    def _logged(self, stream: IO[str], line: str | None) -> None:
+    def _logged(self, stream: IO[str] | None, line: str | None) -> None:
         if line is None:
+            assert stream is not None
             stream.close()
         else:
-            self.log_lines.append(line)
+            self.log_lines += line.splitlines()
 
     def __enter__(self) -> TestApp:
         self._run(self.app.start_generation(self.app.generation))
@@ -348,9 +372,9 @@ class TestApp:
         """Let so many seconds pass, and happen what is due in them."""
         self.reactor.advance(seconds)
 
-    def connect(self, client: str = "127.0.0.1") -> MemoryTransport:
-        """A raw connection: `feed` bytes, look at `sent`."""
-        return MemoryTransport(self.reactor, self.app.server.new_connection(), (client, 50_000))
+    def connect(self, client: str = "127.0.0.1", secure: bool = False) -> MemoryTransport:
+        """A raw connection: `feed` bytes, look at `sent`. `secure`: as if they had come over TLS."""
+        return MemoryTransport(self.reactor, self.app.server.new_connection(), (client, 50_000), secure)
 
     def request(
         self,
@@ -363,6 +387,7 @@ class TestApp:
         json: Any = None,
         content_type: str = "",
         client: str = "127.0.0.1",
+        secure: bool = False,
     ) -> Answer:
         """One request on a connection of its own; turns the reactor until it is answered (up to 100 s of its time)."""
         if form is not None:
@@ -376,7 +401,7 @@ class TestApp:
             pairs.insert(0, ("Host", "127.0.0.1:8000"))
         head = RequestHead(method, target, Headers(pairs), length=len(body))
         asking = Connection(CLIENT)
-        transport = self.connect(client)
+        transport = self.connect(client, secure)
         transport.feed(asking.send(head) + asking.send(Data(body)) + asking.send(End()))
         return self._read_answer(asking, transport)
 
@@ -413,6 +438,36 @@ class TestApp:
         return self.request("PUT", target, **more)
 
 
+    def websocket(
+        self, target: str, *, headers: Fields = (), protocols: Sequence[str] = (), client: str = "127.0.0.1"
+    ) -> TestSocket:
+        """Open a WebSocket; HTTPError with the status of a refusal."""
+        pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+        pairs = [("Host", "127.0.0.1:8000"), *_UPGRADE, *pairs]
+        if protocols:
+            pairs.append(("Sec-WebSocket-Protocol", ", ".join(protocols)))
+        asking, transport = Connection(CLIENT), self.connect(client)
+        transport.feed(asking.send(RequestHead("GET", target, Headers(pairs))) + asking.send(End()))
+        for _ in range(1000):
+            self.reactor.settle()
+            asking.receive_data(bytes(transport.sent))
+            transport.sent.clear()
+            if isinstance(head := asking.next_event(), ResponseHead):
+                if head.status != 101:
+                    raise HTTPError(head.status, f"no WebSocket at {target}")
+                agreed = head.headers.get("sec-websocket-protocol")
+                return TestSocket(transport, self.reactor.settle, asking.take_rest(), agreed)
+            self.reactor.advance(0.1)
+        raise AssertionError("no answer")
+
+
+# The key is that of RFC 6455 1.2: any will do.
+_UPGRADE = [
+    ("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+]  # fmt: skip
+
+
 def config_text(sections: Mapping[str, Mapping[str, str]]) -> str:
     """INI text from dictionaries; the lines of a value are indented."""
     out = io.StringIO()
@@ -428,9 +483,10 @@ def check_plugin(use: str, options: Mapping[str, str] | None = None, *, state_di
     """Run a plugin through the contract; AssertionError says which part it breaks.
 
     Its module has a `setup` and documented options; `setup` opens nothing and may run beside another generation; it
-    starts, stops, and starts again after a reload; each of its routes answers something that is no 500.
+    starts, stops, and starts again after a reload; each of its routes answers something that is no 500; a connection
+    that begins with a byte it claims, and then ends, is no error.
     """
-    module = importlib.import_module(use)
+    module = find_plugin(use)
     assert callable(getattr(module, "setup", None)), f"{use} has no setup(plugin, options)"
     assert module.__doc__, f"{use} does not say what it is: it has no docstring"
     _check_options(module)
@@ -442,13 +498,19 @@ def check_plugin(use: str, options: Mapping[str, str] | None = None, *, state_di
                 for method in route.methods:
                     answer = app.request(method, path)
                     assert answer.status != 500, f"{method} {path} answers 500 once it is {round_}"
+            for byte in app.app.generation.site.claims:
+                client = app.connect()
+                client.feed(bytes([byte]))
+                client.feed_eof()
+                client.abort()
+                app.reactor.settle()
             if round_ == "started":
                 app.reload(section)
         errors = [line for line in app.log_lines if " error: " in line]
         assert not errors, f"it logs errors: {errors}"
 
 
-def _check_options(module: ModuleType) -> None:
+def _check_options(module: object) -> None:
     options = getattr(module, "Options", None)
     if options is not None:
         config = getattr(options, "__struct_config__", None)
@@ -457,4 +519,4 @@ def _check_options(module: ModuleType) -> None:
 
 
 __all__ = ["EPOCH", "Answer", "FakeClock", "FakeReactor", "InlinePool", "MemoryTransport", "ReactorError", "TestApp",
-           "check_plugin", "config_text"]  # fmt: skip
+           "TestSocket", "check_plugin", "config_text"]  # fmt: skip

@@ -33,13 +33,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "peer": ("reactor", "reactor.core", "reactor.sansio", "reactor.http", "reactor.errors", "peer"),
     # floor 5: programs
     "reactor.__main__": ("reactor",),
-    "peer.__main__": ("reactor", "peer"),
+    "peer.__main__": ("reactor", "peer", "plugins.chat"),
+    "share": ("reactor", "plugins.auth", "share"),
 }
 # Here "reactor" means all of it and not the public face alone.
-SEES_ALL = ("reactor", "reactor.__main__", "peer.__main__")
+SEES_ALL = ("reactor", "reactor.__main__", "peer.__main__", "share")
 
 STANDARD_LIBRARY_ONLY = ("reactor.errors", "reactor.core", "reactor.sansio", "reactor.http")
-BUT_FOR = {"reactor.http.websocket": {"websockets"}}
+BUT_FOR = {name: {"websockets"} for name in ("reactor.http.frames", "reactor.http.upgrade")}
 
 # Who may name what blocks, speaks to the system or has a clock of its own.
 ONLY_CORE = {"socket", "ssl", "selectors", "select"}
@@ -61,7 +62,7 @@ def module_name(path: Path) -> str:
 
 
 def sources() -> list[Path]:
-    return sorted(path for part in ("reactor", "plugins", "peer") for path in (ROOT / part).rglob("*.py"))
+    return sorted(path for part in ("reactor", "plugins", "peer", "share") for path in (ROOT / part).rglob("*.py"))
 
 
 def imports(path: Path) -> Iterator[Import]:
@@ -119,7 +120,7 @@ def is_allowed(name: str, imported: str) -> bool:
 
 
 def is_ours(module: str) -> bool:
-    return module.split(".")[0] in ("reactor", "plugins", "peer", "bench")
+    return module.split(".")[0] in ("reactor", "plugins", "peer", "share", "bench")
 
 
 def test_the_table_speaks_of_what_is_there() -> None:
@@ -147,12 +148,14 @@ def test_the_rules_refuse_what_they_are_there_to_refuse() -> None:
         ("plugins.auth.store", "reactor.config"), ("plugins.auth.__main__", "reactor.config"),
         ("plugins.tracker", "peer.node"), ("reactor.app", "plugins.auth"),
         ("reactor.app", "peer"), ("peer.node", "reactor.app"), ("peer.node", "plugins.tracker"),
+        ("reactor.app", "share"), ("plugins.auth", "share"), ("share.settings", "plugins.static"),
     ]  # fmt: skip
     assert [pair for pair in refused if is_allowed(*pair)] == []
     allowed = [
         ("reactor.http.server", "reactor.core.loop"), ("plugins.auth", "plugins.auth.store"),
         ("plugins.auth", "reactor"), ("plugins.auth.__main__", "reactor"), ("plugins.chat", "peer.node"),
         ("reactor.__main__", "reactor.app"), ("peer.node", "reactor.core.loop"),
+        ("share.accounts", "plugins.auth.store"), ("share.__main__", "reactor.__main__"),
     ]  # fmt: skip
     assert [pair for pair in allowed if not is_allowed(*pair)] == []
 
@@ -196,6 +199,11 @@ def test_only_core_names_sockets_and_nobody_names_another_event_loop(path: Path)
         assert runtime & ONLY_CORE == set()
 
 
+def test_certificates_are_made_in_one_place() -> None:
+    found = {module_name(path) for path in sources() for module, *_ in imports(path) if below(module, "cryptography")}
+    assert found == {"reactor.certificate"}
+
+
 def calls(path: Path) -> Iterator[tuple[str, str]]:
     """`receiver, method` of every call of an attribute, as far as they are plain names."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -208,14 +216,14 @@ def test_only_the_loop_selects() -> None:
     assert found == {"reactor.core.loop"}
 
 
-def test_nobody_but_the_helper_threads_and_the_log_starts_a_thread() -> None:
+def test_nobody_but_helper_threads_log_and_watchdog_starts_a_thread() -> None:
     found = {
         module_name(path)
         for path in sources()
         for module, *_ in imports(path)
         if module == "threading" and below(module_name(path), "reactor")
     }
-    assert found == {"reactor.core.offload", "reactor.core.task", "reactor.log"}
+    assert found == {"reactor.core.offload", "reactor.core.task", "reactor.core.watchdog", "reactor.log"}
 
 
 def test_nothing_sleeps_and_the_clock_is_the_reactors() -> None:

@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 from bench.peers.results import Figures, figures
-from peer.contact import Contact
+from peer.audience import Deaf
 from peer.letters import Letter
 from peer.link import Link
+from peer.memory import MemoryStore
 from peer.messages import with_seq
 from peer.node import Listed, Node, Settings
-from peer.store import Entry, MemoryStore
 from reactor.core.address import Address
 from reactor.core.dial import dial
 from reactor.core.listener import Listener, bind
@@ -37,18 +37,6 @@ BACKLOG: Final = 2048
 A_NUMBER: Final = 1000  # of as many digits as most numbers have
 CHANNEL: Final = "all"
 PATIENCE: Final = 20.0  # seconds; what takes longer will not come
-
-
-class Deaf:
-    """An audience that nothing interests."""
-
-    def accepted(self, address: tuple[str, int]) -> None: ...
-    def connected(self, contact: Contact, link: Link) -> None: ...
-    def disconnected(self, contact: Contact, why: str) -> None: ...
-    def away(self, contact: Contact) -> None: ...
-    def message(self, entry: Entry) -> None: ...
-    def progress(self, letter: Letter, peer_id: str) -> None: ...
-    def trouble(self, text: str) -> None: ...
 
 
 class _NoNames:

@@ -11,4 +11,9 @@ however TCP cuts them, sessions that nobody can forge, peers that expire. It ans
     peers.py     who is registered, behind a lock
     site.py      which request gets which answer
     server.py    the threads
+
+And the chat peer in the same manner, for `python -m bench.peers`:
+
+    link.py      a blocking socket -> messages, messages -> bytes
+    peer.py      a thread for each link
 """

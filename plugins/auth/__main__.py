@@ -1,4 +1,5 @@
-"""`python -m plugins.auth add|passwd|list|remove NAME`: accounts from the command line, also while the server runs.
+"""`python -m plugins.auth add|passwd|list|remove|sessions|revoke`: accounts from the command line, also while the
+server runs.
 
 A running server notices within a second. The password comes from a prompt or from standard input, never from an
 argument, which everybody on the machine could read in the process list. Exit status: 0 done, 1 not done (the reason
@@ -17,7 +18,8 @@ from pathlib import Path
 
 from plugins.auth.passwords import MAX_NAME, MAX_PASSWORD, Passwords, clean_name, clean_password
 from plugins.auth.service import DEMO_NAME
-from plugins.auth.store import FILE_NAME, Store
+from plugins.auth.sessions import session_id
+from plugins.auth.store import FILE_NAME, Expiry, SessionLine, Store
 from reactor import ConfigError, StartError, load_config
 
 
@@ -50,7 +52,36 @@ def remove(store: Store, name: str) -> str:
     return f"removed {name}"
 
 
-COMMANDS: dict[str, Callable[[Store, str], str]] = {"add": add, "passwd": passwd, "remove": remove}
+# What has expired is pruned by the server, which alone knows its lifetimes; here all that are stored are shown.
+_ANY_AGE = Expiry(0.0, 0.0)
+
+
+def sessions(store: Store, name: str) -> str:
+    if name not in store.names():
+        raise Refused(f"there is no account {name}")
+    lines = store.sessions_of(name, _ANY_AGE)
+    return "\n".join(map(describe, lines)) if lines else f"{name} is not logged in anywhere"
+
+
+def describe(line: SessionLine) -> str:
+    """ID, since when, last use (up to a minute old), and where from."""
+    began, used = (time.strftime("%Y-%m-%d %H:%M", time.localtime(moment)) for moment in (line.created, line.last_used))
+    return f"{session_id(line.digest)}  since {began}  last used {used}  {line.address or '-'}  {line.browser}".rstrip()
+
+
+def revoke(store: Store, name: str, wanted: str) -> str:
+    """`wanted` is a session's id or the beginning of one; "" for all of them."""
+    lines = store.sessions_of(name, _ANY_AGE)
+    chosen = [line.digest for line in lines if session_id(line.digest).startswith(wanted.lower())]
+    if wanted and len(chosen) != 1:
+        raise Refused(f"{name} has {'several such sessions' if chosen else 'no such session'}: {wanted}")
+    count = store.revoke_sessions(name, chosen)
+    return f"ended {count} session{'' if count == 1 else 's'} of {name}"
+
+
+COMMANDS: dict[str, Callable[[Store, str], str]] = {
+    "add": add, "passwd": passwd, "remove": remove, "sessions": sessions
+}  # fmt: skip
 
 
 def read_password() -> bytes:
@@ -84,11 +115,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         taker.add_argument("-c", "--config", metavar="FILE", help="the server's config file (config.ini)")
         taker.add_argument("--state-dir", metavar="DIR", help="where the accounts are, instead of what the config says")
     parser.set_defaults(config="config.ini", state_dir=None)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="add|passwd|list|remove")
+    names = "add|passwd|list|remove|sessions|revoke"
+    commands = parser.add_subparsers(dest="command", required=True, metavar=names)
     commands.add_parser("list", parents=[where], help="print all names")
-    for command, words in (("add", "make an account"), ("passwd", "set a password"), ("remove", "end an account")):
+    for command, words in (("add", "make an account"), ("passwd", "set a password"), ("remove", "end an account"),
+                           ("sessions", "print where somebody is logged in"), ("revoke", "end logins")):  # fmt: skip
         one = commands.add_parser(command, parents=[where], help=words)
         one.add_argument("name", type=read_name, metavar="NAME")
+        if command == "revoke":
+            one.add_argument("id", nargs="?", default="", metavar="ID", help="one of them; else all")
     return parser.parse_args(arguments)
 
 
@@ -99,7 +134,7 @@ def state_dir(config: str) -> Path:
 def open_store(options: argparse.Namespace) -> Store:
     directory = Path(options.state_dir) if options.state_dir else state_dir(options.config)
     store = Store(directory / FILE_NAME)
-    if options.command in ("list", "remove") and not store.path.exists():
+    if options.command not in ("add", "passwd") and not store.path.exists():
         raise Refused(f"there are no accounts yet in {directory}")
     store.open()
     return store
@@ -110,8 +145,12 @@ def run(options: argparse.Namespace) -> None:
     try:
         if options.command == "list":
             print(*store.names(), sep="\n")
+        elif options.command == "revoke":
+            print(revoke(store, options.name, options.id))
         else:
             print(COMMANDS[options.command](store, options.name))
+    except sqlite3.Error as error:
+        raise Refused(store.explain(error)) from error
     finally:
         store.close()
 
@@ -120,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
         run(options)
-    except (Refused, ConfigError, StartError, sqlite3.Error, UnicodeDecodeError) as error:
+    except (Refused, ConfigError, StartError, UnicodeDecodeError) as error:
         print(f"{error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, EOFError):

@@ -1,4 +1,4 @@
-"""The guards: who is it ("login"), where does the request come from ("same-origin"), and the fence around all of it.
+"""The guards: who is it ("login", "person"), where does the request come from ("same-origin"), and the fence around it.
 
 A browser sends cookies, and a Basic login it remembers, with every request to us, whichever site caused it. So a
 request that changes something is refused if the browser says that another site caused it: `Sec-Fetch-Site` says so on
@@ -10,20 +10,18 @@ where it opens the door.
 from __future__ import annotations
 
 import binascii
-import re
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from plugins.auth.accounts import Accounts
+from plugins.auth.guests import From, is_address, let_in_from
 from plugins.auth.pages import Pages
-from plugins.auth.service import Accounts, Sessions, State
+from plugins.auth.service import ANYBODY, Sessions, State
 from plugins.auth.sessions import digest_of
 from reactor import Guard, HTTPError, Plugin, Request, Response, is_loopback
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-
-# With the reference scheme nobody can be told from anybody else.
-ANYBODY: Final = "anybody"
 
 SET_PASSWORD: Final = "python -m plugins.auth passwd admin"
 
@@ -83,9 +81,10 @@ def parse_basic(authorization: str) -> tuple[str, str] | None:
 
 
 def login_guard(
-    plugin: Plugin, sessions: Sessions, accounts: Accounts, pages: Pages, check_host: HostCheck, *, reference: bool
-) -> Guard:
-    """The guard "login": sets `request.user`, or answers 401.
+    plugin: Plugin, sessions: Sessions, accounts: Accounts, pages: Pages, check_host: HostCheck, *,
+    reference: bool, guests: bool = False,
+) -> Guard:  # fmt: skip
+    """The guard "login", and with `guests` the guard "person": sets `request.user`, or answers 401.
 
     It runs for every request to a protected path, so the common case, a session that is in memory, is one function
     that waits for nothing and calls little; it is written as a closure because locals are the fastest names there are.
@@ -102,7 +101,7 @@ def login_guard(
         if digest is None:
             return without_session(request)
         session = known.get(digest)
-        if session is not None:
+        if session is not None and (guests or not session.is_guest):
             now = monotonic()
             if now - session.last_used < idle and now - session.created < absolute:
                 session.last_used = now
@@ -114,7 +113,7 @@ def login_guard(
 
     async def look_up(request: Request, digest: bytes) -> Response | None:
         session = await sessions.find(digest)
-        if session is not None:
+        if session is not None and (guests or not session.is_guest):
             sessions.use(digest, session, monotonic())
             request.user = session.name
             return None
@@ -135,10 +134,11 @@ def login_guard(
         same_origin(request)
         check_host(request)
         credentials = parse_basic(authorization)
-        who = await accounts.verify(*credentials) if credentials else None
+        who = await accounts.verify(*credentials, request.client) if credentials else None
         if who is None:
             return pages.refused(request)
         request.user = who.name
+        sessions.note_basic(request, who)
         return None
 
     return guard
@@ -156,7 +156,7 @@ def fence(state: State, reference: bool) -> Guard:
 
     def guard(request: Request) -> None:
         head = request.head
-        if head.method == "GET" and request.client == "127.0.0.1" and not head.forwarded:
+        if head.method == "GET" and request.client == "127.0.0.1" and not request.forwarded:
             return
         if head.method not in SAFE_METHODS and "cookie" in head.headers.index:
             refuse_foreign(request)
@@ -167,21 +167,12 @@ def fence(state: State, reference: bool) -> Guard:
 
 
 def _is_from_here(request: Request) -> bool:
-    return is_loopback(request.client) and (
-        not request.head.forwarded or all(map(is_loopback, forwarded_clients(request)))
-    )
+    return _all_fit(request, is_loopback)
 
 
-_forwarded_for = re.compile(r'(?:^|[;,])\s*for\s*=\s*("[^"]*"|[^;,]*)', re.IGNORECASE)
-
-
-def forwarded_clients(request: Request) -> list[str]:
-    """The addresses that the forwarding headers name, without ports, whoever wrote them."""
-    headers = request.headers
-    named = _forwarded_for.findall(headers.get("forwarded"))
-    named += headers.get("x-forwarded-for").split(",")
-    named += headers.get("x-real-ip").split(",")
-    return [address for text in named if (address := _without_port(text.strip(' \t"')))]
+def _all_fit(request: Request, fits: Callable[[str], bool]) -> bool:
+    """Whether the client fits, and all whom a proxy that nobody has declared trusted says it has it from."""
+    return fits(request.client) and (not request.forwarded or all(map(fits, request.claimed_clients)))
 
 
 def _without_port(text: str) -> str:
@@ -189,6 +180,45 @@ def _without_port(text: str) -> str:
         return text[1:].partition("]")[0]
     return text.partition(":")[0] if text.count(":") == 1 else text
 
+
+# -- guests ----------------------------------------------------------------------------------------------------------
+
+# Why somebody cannot come in as a guest, in words for them; None if they can.
+GuestGate = Callable[[Request], str | None]
+
+# Names that no stranger can own (RFC 6761, RFC 6762, RFC 8375), and those that routers and people use like them.
+_PRIVATE_NAMES: Final = (".localhost", ".local", ".lan", ".home", ".home.arpa", ".internal", ".test")
+
+
+def guest_gate(where: From, hosts: Sequence[str]) -> GuestGate:
+    """Who may come in by name alone: by address, also of those that forwarding headers name, and by `Host`.
+
+    The host matters because of DNS rebinding: a page on the internet could point its own name at us, come in as a guest
+    from its visitor's browser, and read what is said here. An address, or a name that only a private network knows,
+    is no such page's. `hosts` are further names of this server.
+    """
+    fits = let_in_from(where)
+    own = {host.lower() for host in hosts}
+    places = {"loopback": "this machine", "lan": "the network of this machine"}
+
+    def gate(request: Request) -> str | None:
+        if fits is None:
+            return "guests are not let in here: log in with an account"
+        if not _all_fit(request, fits):
+            return f"guests are let in from {places[where]} only"
+        host = _without_port(request.head.host)
+        if not _is_private_name(host) and host not in own:
+            return f"guests are not let in under the name {host!r}, unless the owner adds it to guest_hosts"
+        return None
+
+    return gate
+
+
+def _is_private_name(host: str) -> bool:
+    return not host or ":" in host or "." not in host or host.endswith(_PRIVATE_NAMES) or is_address(host)
+
+
+# -- the host --------------------------------------------------------------------------------------------------------
 
 HostCheck = Callable[[Request], None]
 

@@ -6,14 +6,21 @@ else. The answers that never change are made once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from string import Template
 
-from reactor import Request, Response, format_cookie
+from reactor import HTTPError, Request, Response, format_cookie
 
 HTML = "text/html; charset=utf-8"
 NO_STORE = ("Cache-Control", "no-store")
+# Nothing but our own style and pictures, no script, and in nobody's frame: a form for passwords needs no more.
+POLICY = (
+    "Content-Security-Policy",
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+)
+OF_A_PAGE = (NO_STORE, POLICY)
 
 
 def wants_json(request: Request) -> bool:
@@ -23,29 +30,47 @@ def wants_json(request: Request) -> bool:
 
 
 class Pages:
-    """Answers in the words of one configuration: its realm, its cookie, its scheme."""
+    """Answers in the words of one configuration: its realm, its cookie, its scheme. Who `lets_in_as_guest` sees the
+    guests' form as well, which leads to `guest_page`.
+    """
 
-    def __init__(self, *, realm: str, cookie: str, reference: bool) -> None:
+    def __init__(
+        self, *, realm: str, cookie: str, reference: bool,
+        lets_in_as_guest: Callable[[Request], bool] = lambda request: False, guest_page: str = "/",
+    ) -> None:  # fmt: skip
         self.cookie = cookie
+        self.guest_page = guest_page
+        self.lets_in_as_guest = lets_in_as_guest
         self._auth_path = "/index.html" if reference else "/"
         self._reference = reference
-        self._template = Template(Path(__file__).with_name("login.html").read_text("utf-8"))
+        self._template = _template("login.html")
+        self._guests = _template("guest.html")
         self._cookie_challenge = ("WWW-Authenticate", f'Cookie realm="{realm}", form-action="/login"')
         self._basic_challenge = ("WWW-Authenticate", f'Basic realm="{realm}", charset="UTF-8"')
-        self._refused = {(json, basic): self._refusal(json, basic) for json in (False, True) for basic in (False, True)}
+        both = (False, True)
+        self._refused = {
+            (json, basic, guests): self._refusal(json, basic, guests)
+            for json in both for basic in both for guests in both
+        }  # fmt: skip
 
     # -- pages -------------------------------------------------------------------------------------------------------
 
-    def login_form(self, title: str, message: str, name: str = "", *, wrong: bool = False) -> str:
-        """`wrong` shows the message as what went wrong. The cursor waits in the first field that is empty."""
+    def login_form(
+        self, title: str, message: str, name: str = "", *, wrong: bool = False, guests: bool = False, guest: str = ""
+    ) -> str:
+        """`wrong` shows the message as what went wrong. The cursor waits in the first field that is empty. With
+        `guests` their form is there too, with the name `guest` in it.
+        """
         return self._template.substitute(
             title=escape(title), message=escape(message), tone="wrong" if wrong else "quiet", name=escape(name),
             name_focus="" if name else " autofocus", password_focus=" autofocus" if name else "",
+            guests=self._guests.substitute(next=escape(self.guest_page), guest=escape(guest)) if guests else "",
         )  # fmt: skip
 
     def refused(self, request: Request) -> Response:
         """401 for a path that wants a login."""
-        return self._refused[wants_json(request), "authorization" in request.headers.index]
+        guests = self.lets_in_as_guest(request)
+        return self._refused[wants_json(request), "authorization" in request.headers.index, guests]
 
     def wrong(self, request: Request, name: str, json: bool) -> Response:
         """401 for a login that failed. The same words for a wrong name and a wrong password."""
@@ -53,15 +78,27 @@ class Pages:
         challenges = self._challenges("authorization" in request.headers.index)
         if json:
             return self._json_error(message, challenges)
-        page = self.login_form("Login failed", message, name[:64], wrong=True)
-        return Response.html(page, 401, [*challenges, NO_STORE])
+        guests = self.lets_in_as_guest(request)
+        page = self.login_form("Login failed", message, name[:64], wrong=True, guests=guests)
+        return Response.html(page, 401, [*challenges, *OF_A_PAGE])
 
-    def _refusal(self, json: bool, basic: bool) -> Response:
+    def wait(self, request: Request, error: HTTPError, name: str) -> Response:
+        """The form again for who has been wrong too often."""
+        guests = self.lets_in_as_guest(request)
+        page = self.login_form("Not yet", _sentence(error), name[:64], wrong=True, guests=guests)
+        return Response.html(page, error.status, [*error.headers, *OF_A_PAGE])
+
+    def no_guest(self, error: HTTPError, name: str) -> Response:
+        """The form again for a guest who cannot come in under that name, or not now."""
+        page = self.login_form("Not yet", _sentence(error), wrong=True, guests=True, guest=name[:64])
+        return Response.html(page, error.status, [*error.headers, *OF_A_PAGE])
+
+    def _refusal(self, json: bool, basic: bool, guests: bool) -> Response:
         message = "This page is for people with an account."
         if json:
             return self._json_error("log in first, at /login", self._challenges(basic))
-        page = self.login_form("Please log in", message)
-        return Response.html(page, 401, [*self._challenges(basic), NO_STORE])
+        page = self.login_form("Please log in", message, guests=guests)
+        return Response.html(page, 401, [*self._challenges(basic), *OF_A_PAGE])
 
     def _challenges(self, basic: bool) -> list[tuple[str, str]]:
         # Basic only to who sent Authorization: a browser that sees it opens its own dialog instead of the page.
@@ -84,6 +121,14 @@ class Pages:
     def logout_cookies(self, secure: bool) -> list[tuple[str, str]]:
         gone = format_cookie(self.cookie, "", max_age=0, http_only=True, same_site="Lax", secure=secure)
         return [("Set-Cookie", format_cookie("auth", "", path=self._auth_path, max_age=0)), ("Set-Cookie", gone)]
+
+
+def _sentence(error: HTTPError) -> str:
+    return error.message[:1].upper() + error.message[1:] + "."
+
+
+def _template(name: str) -> Template:
+    return Template(Path(__file__).with_name(name).read_text("utf-8"))
 
 
 class IndexPage:

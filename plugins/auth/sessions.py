@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from functools import lru_cache
+from itertools import islice
 from typing import Final, NamedTuple
+
+from plugins.auth.guests import is_guest
 
 TOKEN_BYTES: Final = 32
 TOKEN_LENGTH: Final = 43  # 256 bits in base64url
 
 # About 300 bytes each. One that falls out is no logout: its next request costs a look into the store.
 MAX_SESSIONS: Final = 10_000
+# So many of them that cannot fall out are passed over in the search for one that can.
+PINNED_STEPS: Final = 100
 # Ids that the store does not know: clients with an old cookie ask again and again.
 MAX_MISSING: Final = 1_000
 MISSING_SECONDS: Final = 10.0
@@ -41,6 +46,11 @@ def digest_of(token: str | None) -> bytes | None:
     return _digest(token) if token is not None and len(token) == TOKEN_LENGTH else None
 
 
+def session_id(digest: bytes) -> str:
+    """What a session is called in lists. It opens nothing, and 48 bits do not meet by chance."""
+    return digest.hex()[:12]
+
+
 class Lifetime(NamedTuple):
     """When a session ends by itself, in seconds."""
 
@@ -51,14 +61,20 @@ class Lifetime(NamedTuple):
     def save_every(self) -> float:
         return min(SAVE_SECONDS, self.idle / 10)
 
+    @property
+    def slack(self) -> float:
+        """How much older than the real last use the stored one may be, and some."""
+        return 2 * self.save_every
+
 
 class Session:
     """One login. `saved` is when its use was last on its way to the store."""
 
-    __slots__ = ("created", "last_used", "name", "saved")
+    __slots__ = ("created", "is_guest", "last_used", "name", "saved")
 
     def __init__(self, name: str, created: float, last_used: float) -> None:
         self.name = name
+        self.is_guest = is_guest(name)
         self.created = created
         self.last_used = last_used
         self.saved = last_used
@@ -66,15 +82,20 @@ class Session:
     def alive(self, now: float, life: Lifetime) -> bool:
         return now - self.last_used < life.idle and now - self.created < life.absolute
 
+    def due(self, life: Lifetime) -> float:
+        """When it expires, if it is not used any more."""
+        return min(self.last_used + life.idle, self.created + life.absolute)
+
 
 OnEnd = Callable[[bytes, str], object]
 
 
 class SessionTable:
-    """Digest -> Session, bounded."""
+    """Digest -> Session, bounded. What is in `pinned` does not fall out."""
 
-    def __init__(self, limit: int = MAX_SESSIONS) -> None:
+    def __init__(self, limit: int = MAX_SESSIONS, pinned: Container[bytes] = ()) -> None:
         self.limit = limit
+        self.pinned = pinned
         self.known: dict[bytes, Session] = {}
         self._missing: dict[bytes, float] = {}
         self._to_save: dict[bytes, Session] = {}
@@ -84,21 +105,29 @@ class SessionTable:
         self._missing.pop(digest, None)
         self.known[digest] = session
         if len(self.known) > self.limit:
-            oldest = next(iter(self.known))
-            self.note_use(oldest, self.known.pop(oldest))
+            self._make_room()
 
-    def end(self, digest: bytes) -> None:
-        """Logged out, expired, or the account changed: the one place where a session ends. Listeners are told, even of
-        a session that is not in the table just now.
-        """
-        session = self.known.pop(digest, None)
+    def _make_room(self) -> None:
+        """The oldest falls out; pinned ones on the way go behind the others, so that the way stays short."""
+        for digest in list(islice(self.known, PINNED_STEPS)):
+            session = self.known.pop(digest)
+            if digest not in self.pinned:
+                self.note_use(digest, session)
+                return
+            self.known[digest] = session
+
+    def forget(self, digest: bytes) -> Session | None:
+        """As if it had never been seen: whether it is still good, only the store knows."""
         self._to_save.pop(digest, None)
-        for listener in tuple(self._listeners):
-            listener(digest, session.name if session else "")
+        return self.known.pop(digest, None)
 
-    def end_all_but(self, live: set[bytes]) -> None:
-        for digest in [digest for digest in self.known if digest not in live]:
-            self.end(digest)
+    def end(self, digest: bytes, name: str = "") -> None:
+        """Logged out, expired, or the account changed. Listeners are told, even of a session that is not in the table
+        just now.
+        """
+        session = self.forget(digest)
+        for listener in tuple(self._listeners):
+            listener(digest, session.name if session else name)
 
     def on_end(self, listener: OnEnd) -> Callable[[], None]:
         """Call `listener(digest, name)` for every session that ends, also in another process (within a second); what
@@ -129,6 +158,12 @@ class SessionTable:
         """Before a stop: whatever was used since it was last saved."""
         for digest, session in self.known.items():
             if session.last_used > session.saved:
+                self.note_use(digest, session)
+
+    def note_uses_of(self, user: str) -> None:
+        """Whatever sessions of this user were used since they were last saved."""
+        for digest, session in self.known.items():
+            if session.name == user and session.last_used > session.saved:
                 self.note_use(digest, session)
 
     def take_uses(self) -> Iterable[tuple[bytes, float]]:

@@ -2,8 +2,8 @@
 
 Every call blocks and belongs into the "store" pool. The rules that must hold whoever changes the file live in the
 schema, as triggers: a new password or a removed account ends the sessions, and each session that ends leaves a line
-in `ended`. That log is how the other processes learn of it: they look at `PRAGMA data_version` once a second (a few
-microseconds) and, only if it moved, read the lines they have not seen.
+in `ended`, with whose it was and why. That log is how every process, also the one that did it, learns of it: they look
+at `PRAGMA data_version` once a second (a few microseconds) and, only if it moved, read the lines they have not seen.
 
 WAL keeps readers and the writer apart and survives `kill -9`. `synchronous` is FULL: with NORMAL a power cut could
 bring back a password that was changed or a session that was logged out, and logins are rare enough for an fsync each.
@@ -17,8 +17,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from plugins.auth.guests import Guest, key_of
+from plugins.auth.schema import MIGRATIONS
 from reactor import StartError
 
 FILE_NAME: Final = "auth.db"
@@ -27,25 +29,6 @@ FILE_NAME: Final = "auth.db"
 BUSY_SECONDS: Final = 5.0
 # How long an `ended` line is kept. A process that did not look for longer checks all of its sessions instead.
 ENDED_SECONDS: Final = 3600
-
-# One entry for each released version of the file, applied in order from `user_version` on. Never change one: add one.
-MIGRATIONS: Final = (
-    (
-        "CREATE TABLE accounts (name TEXT PRIMARY KEY, password TEXT NOT NULL, changed REAL NOT NULL) WITHOUT ROWID",
-        """CREATE TABLE sessions (digest BLOB PRIMARY KEY, name TEXT NOT NULL, created REAL NOT NULL,
-                                  last_used REAL NOT NULL) WITHOUT ROWID""",
-        "CREATE INDEX sessions_by_name ON sessions (name)",
-        """CREATE TABLE ended (id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL,
-                               at INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER)))""",
-        """CREATE TRIGGER session_ended AFTER DELETE ON sessions
-               BEGIN INSERT INTO ended (digest) VALUES (old.digest); END""",
-        """CREATE TRIGGER account_removed AFTER DELETE ON accounts
-               BEGIN DELETE FROM sessions WHERE name = old.name; END""",
-        # On `changed`, not on `password`: hashing the same password anew, with a higher cost, ends nothing.
-        """CREATE TRIGGER password_changed AFTER UPDATE OF changed ON accounts
-               BEGIN DELETE FROM sessions WHERE name = old.name; END""",
-    ),
-)
 
 
 class SessionRow(NamedTuple):
@@ -56,11 +39,49 @@ class SessionRow(NamedTuple):
     last_used: float
 
 
-class Changes(NamedTuple):
-    """What others have changed. `live` is None, or (after a long sleep) all digests that are still good."""
+class Where(NamedTuple):
+    """Where a session was started: the client's address, and what its browser calls itself, in short."""
 
-    ended: list[bytes]
-    live: set[bytes] | None = None
+    address: str = ""
+    browser: str = ""
+
+
+NOWHERE: Final = Where()
+
+
+class SessionLine(NamedTuple):
+    """A session as its owner sees it; times in Unix seconds."""
+
+    digest: bytes
+    created: float
+    last_used: float
+    address: str
+    browser: str
+
+
+class Ended(NamedTuple):
+    """A session that is over; why: logout, replaced, revoked, displaced, idle, age, password or account."""
+
+    digest: bytes
+    name: str
+    why: str
+
+
+class Changes(NamedTuple):
+    """What is new. `live` is None, or (after a long sleep) all digests that are still good; `by_others` is whether
+    another process has changed anything, accounts too.
+    """
+
+    ended: list[Ended]
+    live: set[bytes] | None
+    by_others: bool
+
+
+class Expiry(NamedTuple):
+    """What has expired, in Unix seconds: a session not used since the one, or as old as the other."""
+
+    unused_since: float
+    created_before: float
 
 
 class Store:
@@ -72,6 +93,7 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self._version = 0  # data_version when we last looked
         self._seen = 0  # the last line of `ended` that we have read
+        self._own_ends = False  # we may have written lines since
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
@@ -86,7 +108,7 @@ class Store:
             self._version, self._seen = self._data_version(), self._newest()
         except (OSError, sqlite3.Error) as error:
             self.close()
-            raise StartError(self._explain(error)) from error
+            raise StartError(self.explain(error)) from error
         except StartError:
             self.close()
             raise
@@ -143,10 +165,13 @@ class Store:
     def _user_version(self) -> int:
         return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
-    def _explain(self, error: Exception) -> str:
-        text = str(error)
-        if "locked" in text:
-            return f"{self.path} is locked by another program: end that, then start again"
+    def explain(self, error: Exception) -> str:
+        """What has failed and what to do, in one line."""
+        text, code = str(error), getattr(error, "sqlite_errorname", "")
+        if code == "SQLITE_BUSY" or "locked" in text:
+            return f"{self.path} is locked by another program: end that, then try again"
+        if code == "SQLITE_FULL" or code.startswith("SQLITE_IOERR"):
+            return f"cannot write {self.path} ({text}), and nothing was changed: make room on its disk, then try again"
         if isinstance(error, OSError) or "unable to open" in text or "readonly" in text:
             return f"cannot open {self.path} ({text}): check that you may write to it and to its directory"
         if isinstance(error, sqlite3.OperationalError):
@@ -160,9 +185,12 @@ class Store:
         return self._connection
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Committed when the block ends, rolled back if it raises. IMMEDIATE: wait for the lock first, not half-way."""
+    def _transaction(self, ends: bool = False) -> Iterator[sqlite3.Connection]:
+        """Committed when the block ends, rolled back if it raises. IMMEDIATE: wait for the lock first, not half-way.
+        `ends`: sessions may end in it.
+        """
         db = self._db
+        self._own_ends = self._own_ends or ends
         db.execute("BEGIN IMMEDIATE")
         rows = db.total_changes
         try:
@@ -184,6 +212,11 @@ class Store:
         row = self._db.execute("SELECT password FROM accounts WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else None
 
+    def passwords(self, names: Iterable[str]) -> dict[str, str]:
+        """The stored hashes of those accounts that there are."""
+        found = {name: self.password(name) for name in names}
+        return {name: password for name, password in found.items() if password is not None}
+
     def add_account(self, name: str, password: str, now: float, *, only_first: bool = False) -> bool:
         """False if the name is taken, or, with `only_first`, if there is any account."""
         condition = "WHERE NOT EXISTS (SELECT 1 FROM accounts)" if only_first else "WHERE true"
@@ -193,30 +226,35 @@ class Store:
 
     def set_password(self, name: str, password: str, now: float) -> bool:
         """Ends the sessions of that account. False if there is none."""
-        with self._transaction() as db:
+        with self._transaction(ends=True) as db:
             changed = db.execute("UPDATE accounts SET password = ?, changed = ? WHERE name = ?", (password, now, name))
             return changed.rowcount > 0
 
     def remove_account(self, name: str) -> bool:
         """Ends the sessions of that account. False if there is none."""
-        with self._transaction() as db:
+        with self._transaction(ends=True) as db:
             return db.execute("DELETE FROM accounts WHERE name = ?", (name,)).rowcount > 0
 
     # -- sessions ----------------------------------------------------------------------------------------------------
 
     def add_session(
-        self, digest: bytes, name: str, password: str, now: float, replaces: bytes | None = None
-    ) -> bool:
-        """Start a session and end the one it `replaces`, in one step. False, and nothing is changed, if the account
-        does not have the password hash any more that was verified.
+        self, digest: bytes, name: str, password: str, now: float, replaces: bytes | None = None,
+        where: Where = NOWHERE, most: int = 0,
+    ) -> bool:  # fmt: skip
+        """Start a session and end the one it `replaces`, and of this account's all but the last `most` used (0: no
+        bound), in one step. False, and nothing is changed, if the account does not have the password hash any more that
+        was verified.
         """
-        with self._transaction() as db:
+        with self._transaction(ends=True) as db:
             added = db.execute(
-                "INSERT INTO sessions SELECT ?, name, ?, ? FROM accounts WHERE name = ? AND password = ?",
-                (digest, now, now, name, password),
+                "INSERT INTO sessions (digest, name, created, last_used, address, browser)"
+                " SELECT ?, name, ?, ?, ?, ? FROM accounts WHERE name = ? AND password = ?",
+                (digest, now, now, *where, name, password),
             )
             if added.rowcount and replaces is not None:
-                db.execute("DELETE FROM sessions WHERE digest = ?", (replaces,))
+                _end(db, replaces, "replaced")
+            if added.rowcount and most:
+                _displace(db, name, digest, most)
             return added.rowcount > 0
 
     def session(self, digest: bytes) -> SessionRow | None:
@@ -224,9 +262,35 @@ class Store:
         row = self._db.execute(query, (digest,)).fetchone()
         return SessionRow(*row) if row else None
 
-    def end_session(self, digest: bytes) -> None:
-        with self._transaction() as db:
-            db.execute("DELETE FROM sessions WHERE digest = ?", (digest,))
+    def end_session(self, digest: bytes, why: str = "logout") -> None:
+        with self._transaction(ends=True) as db:
+            _end(db, digest, why)
+
+    def sessions_of(self, name: str, expiry: Expiry) -> list[SessionLine]:
+        """Those that have not expired, the last used first."""
+        query = (
+            "SELECT digest, created, last_used, address, browser FROM sessions"
+            " WHERE name = ? AND last_used >= ? AND created >= ? ORDER BY last_used DESC, created DESC"
+        )
+        return [SessionLine(*row) for row in self._db.execute(query, (name, *expiry))]
+
+    def revoke_sessions(self, name: str, digests: Iterable[bytes]) -> int:
+        """End those of `digests` that are sessions of this user; how many were."""
+        query = "UPDATE sessions SET why = 'revoked' WHERE digest = ? AND name = ?"
+        with self._transaction(ends=True) as db:
+            found = [digest for digest in digests if db.execute(query, (digest, name)).rowcount]
+            db.executemany("DELETE FROM sessions WHERE digest = ?", [(digest,) for digest in found])
+            return len(found)
+
+    def live_names(self, expiry: Expiry) -> list[str]:
+        """Who has a session that has not expired."""
+        query = "SELECT DISTINCT name FROM sessions WHERE last_used >= ? AND created >= ? ORDER BY name"
+        return [name for (name,) in self._db.execute(query, expiry)]
+
+    def without_session(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` who have no session any more."""
+        query = "SELECT EXISTS (SELECT 1 FROM sessions WHERE name = ?)"
+        return [name for name in names if not self._db.execute(query, (name,)).fetchone()[0]]
 
     def touch_sessions(self, uses: Iterable[tuple[bytes, float]]) -> None:
         """Note when each was last used; an earlier time than the stored one changes nothing."""
@@ -234,30 +298,54 @@ class Store:
         with self._transaction() as db:
             db.executemany("UPDATE sessions SET last_used = ? WHERE digest = ? AND last_used < ?", rows)
 
-    def prune(self, unused_since: float, created_before: float) -> list[bytes]:
-        """End what has expired; the digests of those sessions."""
-        expired = "FROM sessions WHERE last_used < ? OR created < ?"
-        with self._transaction() as db:
-            digests = [digest for (digest,) in db.execute(f"SELECT digest {expired}", (unused_since, created_before))]
-            if digests:
-                db.execute(f"DELETE {expired}", (unused_since, created_before))
+    def prune(self, expiry: Expiry) -> None:
+        """End what has expired."""
+        with self._transaction(ends=True) as db:
+            _expire(db, expiry)
             db.execute("DELETE FROM ended WHERE at < strftime('%s', 'now') - ?", (ENDED_SECONDS,))
-            return digests
 
-    # -- what others did ---------------------------------------------------------------------------------------------
+    # -- guests ------------------------------------------------------------------------------------------------------
+
+    def add_guest(
+        self, digest: bytes, guest: Guest, now: float, expiry: Expiry, most: int, replaces: bytes | None = None
+    ) -> Literal["added", "taken", "full"]:
+        """Start the session of somebody without an account, and end the one it `replaces`, in one step. Or: an account
+        or another guest has the name, or there are `most` guests already.
+        """
+        with self._transaction(ends=True) as db:
+            _expire(db, expiry)
+            others = {key for (key,) in db.execute("SELECT key FROM guests WHERE digest IS NOT ?", (replaces,))}
+            if guest.key in others or guest.key in map(key_of, self.names()):
+                return "taken"
+            if len(others) >= most:
+                return "full"
+            if replaces is not None:
+                _end(db, replaces, "replaced")
+            row = (digest, guest.user, now, now)
+            db.execute("INSERT INTO sessions (digest, name, created, last_used) VALUES (?, ?, ?, ?)", row)
+            db.execute("INSERT INTO guests VALUES (?, ?)", (guest.key, digest))
+            return "added"
+
+    # -- what has changed --------------------------------------------------------------------------------------------
 
     def changes(self) -> Changes | None:
-        """What other processes have changed since the last call; None if nothing, which is told at once."""
+        """What has changed since the last call, sessions that we have ended included; None if nothing, which is told
+        at once.
+        """
         version = self._data_version()
-        if version == self._version:
+        by_others = version != self._version
+        if not by_others and not self._own_ends:
             return None
         seen, newest = self._seen, self._newest()
-        query = "SELECT id, digest FROM ended WHERE id > ? AND id <= ? ORDER BY id"
+        if not by_others and newest == seen:
+            self._own_ends = False
+            return None
+        query = "SELECT id, digest, name, why FROM ended WHERE id > ? AND id <= ? ORDER BY id"
         lines = self._db.execute(query, (seen, newest)).fetchall()
-        self._version, self._seen = version, newest
+        self._version, self._seen, self._own_ends = version, newest, False
         if newest - seen > len(lines):  # lines are gone that we had not read
-            return Changes([], {digest for (digest,) in self._db.execute("SELECT digest FROM sessions")})
-        return Changes([digest for _, digest in lines])
+            return Changes([], {digest for (digest,) in self._db.execute("SELECT digest FROM sessions")}, by_others)
+        return Changes([Ended(*line[1:]) for line in lines], None, by_others)
 
     def _data_version(self) -> int:
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
@@ -265,3 +353,22 @@ class Store:
     def _newest(self) -> int:
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'ended'").fetchone()
         return int(row[0]) if row else 0
+
+
+def _end(db: sqlite3.Connection, digest: bytes, why: str) -> None:
+    db.execute("UPDATE sessions SET why = ? WHERE digest = ?", (why, digest))
+    db.execute("DELETE FROM sessions WHERE digest = ?", (digest,))
+
+
+def _displace(db: sqlite3.Connection, name: str, newest: bytes, most: int) -> None:
+    """End what is too much of this account's; the stored last use may be a minute old, the newest stays anyway."""
+    query = "SELECT digest FROM sessions WHERE name = ? AND digest != ? ORDER BY last_used DESC, created DESC"
+    for (digest,) in db.execute(f"{query} LIMIT -1 OFFSET ?", (name, newest, most - 1)).fetchall():
+        _end(db, digest, "displaced")
+
+
+def _expire(db: sqlite3.Connection, expiry: Expiry) -> None:
+    for condition, why, bound in zip(("last_used < ?", "created < ?"), ("idle", "age"), expiry, strict=True):
+        if db.execute(f"UPDATE sessions SET why = ? WHERE {condition}", (why, bound)).rowcount:
+            db.execute(f"DELETE FROM sessions WHERE {condition}", (bound,))
+

@@ -3,6 +3,7 @@
 registry   who is registered: plain data     channels   what lets a newcomer in
 tracker    the rules over both               service    the rules for other plugins
 endpoints  the rules over HTTP               lists      /get-list, encoded once per change
+handover   the registry for a new process
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from random import Random
 
 from reactor import ConfigError, Plugin
 
+from . import handover
 from .endpoints import MAX_BODY, Endpoints
 from .options import Options
 from .passwords import Passwords
@@ -26,8 +28,13 @@ def setup(plugin: Plugin, options: Options) -> None:
     if options.interval * 1.2 >= options.ttl:
         raise ConfigError("must be longer than the interval and a fifth, or peers expire in between", key="ttl")
     passwords = Passwords(functools.partial(plugin.offload, pool="hash"), options.password_attempts)
+    registry = plugin.keep(
+        "registry", Registry,
+        dump=lambda registry: handover.dump(registry, plugin.monotonic()),
+        load=lambda registry, data: handover.load(registry, data, plugin.monotonic()),
+    )  # fmt: skip
     tracker = Tracker(
-        plugin.keep("registry", Registry), options, passwords,
+        registry, options, passwords,
         clock=plugin.monotonic, random=Random(), announce=plugin.log.say,
     )  # fmt: skip
     plugin.provide("tracker", Service(tracker))

@@ -84,7 +84,7 @@ def answering_later(handler: Waiting) -> Waiting:
 
 
 def caller(request: Request) -> Caller:
-    return Caller(request.client, request.head.forwarded)
+    return Caller(request.client, request.forwarded)
 
 
 class Endpoints:

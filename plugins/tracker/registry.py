@@ -65,6 +65,9 @@ class Registry:
     def count_from(self, client: str) -> int:
         return self._per_client.get(client, 0)
 
+    def renewed_at(self, peer: Peer) -> float:
+        return self._renewed[peer.peer_id]
+
     def silent_since(self, time: float) -> list[str]:
         """The ids last renewed at `time` or before. Looks at those and at one more."""
         silent = []

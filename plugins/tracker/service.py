@@ -49,6 +49,11 @@ class Service:
         change = Change(policy, password, terms, remove)
         return await self._tracker.configure(Credentials(peer_id, lease, Caller(client)), channel, change)
 
+    @property
+    def version(self) -> int:
+        """Another number whenever the list is another one."""
+        return self._tracker.registry.version
+
     def list(self, channel: str | None = None) -> Sequence[Entry]:
         return self._tracker.listing(channel)
 

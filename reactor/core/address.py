@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+UNIX: Final = "unix:"
 
 
 class Address(NamedTuple):
-    """Where to listen or dial: a literal IP address or a name, and a port."""
+    """Where to listen or dial: a literal IP address or a name, and a port. Of a Unix socket: `unix:PATH`, and 0."""
 
     host: str
     port: int
 
+    @property
+    def path(self) -> str:
+        """Of a Unix socket; "" of all others."""
+        return self.host[len(UNIX) :] if self.host.startswith(UNIX) else ""
+
     def __str__(self) -> str:
+        if self.path:
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 

@@ -1,8 +1,9 @@
 """Listening sockets: the accept loop, and what it does when there is no room.
 
-Out of descriptors (EMFILE) is the classic way to spin: the socket stays readable and `accept` keeps failing. So the
-listener looks away for a second, and says so once. Over the connection limit it accepts, sends a short refusal and
-closes: a client that is told beats one that waits in the backlog.
+Over the connection limit it accepts, sends a short refusal and closes: a client that is told beats one that waits in
+the backlog. Out of descriptors (EMFILE) is the classic way to spin: the socket stays readable and `accept` keeps
+failing. So a listener holds one in reserve: it lets go of it, accepts, refuses, and takes it again. Where not even that
+works, it looks away for a second. It is said once a minute.
 """
 
 from __future__ import annotations
@@ -13,19 +14,34 @@ import socket
 from collections.abc import Callable
 
 from reactor.core.address import Address
+from reactor.core.inherited import where
 from reactor.core.loop import Reactor
 from reactor.core.selector import READ
+from reactor.core.timers import NEVER
+from reactor.core.unix_socket import bind_unix
 from reactor.errors import StartError
 
 # Accept this many in one turn, then let the connections that are there have theirs.
 ACCEPTS_A_TURN = 64
 PAUSE = 1.0
+TELL_EVERY = 60.0
 
-_NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+_NO_RESOURCES = (*_NO_DESCRIPTORS, errno.ENOBUFS, errno.ENOMEM)
+# Of the file of a Unix socket: its owner and group, which a proxy in front is made a member of.
+UNIX_MODE = 0o660
 
 
-def bind(address: Address) -> socket.socket:
-    """A bound socket, not listening yet. StartError, in words, if the system does not give it."""
+class PortTaken(StartError):
+    """Another program listens there."""
+
+
+def bind(address: Address, *, mode: int = UNIX_MODE, shares_port: bool = False) -> socket.socket:
+    """A bound socket, for a Listener. StartError, in words, if the system does not give it. `mode` is for the file of a
+    Unix socket; `shares_port` for a port that another socket of ours shares (`share_port`).
+    """
+    if address.path:
+        return bind_unix(address, mode)
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -33,14 +49,24 @@ def bind(address: Address) -> socket.socket:
         raise StartError(f"cannot listen on {address}: {_why(error)}") from None
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            share_port(sock, True)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
         sock.setblocking(False)
     except (OSError, OverflowError) as error:
         sock.close()
-        raise StartError(f"cannot listen on {address}: {_why(error)}") from None
+        kind = PortTaken if getattr(error, "errno", None) == errno.EADDRINUSE else StartError
+        raise kind(f"cannot listen on {address}: {_why(error)}") from None
     return sock
+
+
+def share_port(sock: socket.socket, shared: bool) -> None:
+    """Let another socket of this user have the port too, though one of both is bound to all addresses (SO_REUSEPORT).
+    Only for as long as one takes the place of the other: else a second server would start on it and nobody would know.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
 
 
 def _why(error: Exception) -> str:
@@ -66,32 +92,58 @@ class Listener:
         on_accept: Callable[[socket.socket, tuple[str, int]], object],
         *,
         has_room: Callable[[], bool] = lambda: True,
-        refusal: bytes = b"",
+        make_room: Callable[[], object] = lambda: None,
+        refusal: Callable[[], bytes] = lambda: b"",
         on_trouble: Callable[[str], object] = lambda text: None,
     ) -> None:
-        """`has_room()` is asked before each connection is let in; others get `refusal` and are closed."""
+        """`has_room()` is asked before each connection is let in; others get `refusal()` and are closed. `make_room()`
+        is asked to close some that can be spared when there are no descriptors left.
+        """
         self._reactor = reactor
         self._sock = sock
         self._on_accept = on_accept
         self._has_room = has_room
+        self._make_room = make_room
         self._refusal = refusal
         self._on_trouble = on_trouble
-        self._in_trouble = False
+        self._told_at = -NEVER
+        self._is_paused = False
         self._open = True
         self._registered = False
         self.refused = 0
-        self.address = Address(*sock.getsockname()[:2])
+        self.address = where(sock)
+        self._reserve: int | None = None
 
     def start(self, backlog: int) -> None:
         """Listen and accept. StartError if somebody else got the port meanwhile."""
+        self.listen(backlog)
+        self._reserve = _take_reserve()
+        self._resume()
+
+    def listen(self, backlog: int) -> None:
+        """Let so many connections wait; also for one that listens already."""
         try:
             self._sock.listen(backlog)
         except (OSError, OverflowError) as error:
             raise StartError(f"cannot listen on {self.address}: {_why(error)}") from None
+
+    @property
+    def sock(self) -> socket.socket:
+        """The listening socket; it stays the listener's."""
+        return self._sock
+
+    def pause(self) -> None:
+        """Accept nobody until `resume`. Who comes meanwhile waits, or is accepted by another process."""
+        self._is_paused = True
+        self._unregister()
+
+    def resume(self) -> None:
+        """The end of a `pause`."""
+        self._is_paused = False
         self._resume()
 
     def _resume(self) -> None:
-        if self._open and not self._registered:
+        if self._open and not self._registered and not self._is_paused:
             self._registered = True
             self._reactor.register(self._sock.fileno(), READ, self._ready)
 
@@ -104,11 +156,12 @@ class Listener:
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
-                if error.errno in _NO_RESOURCES:
-                    self._pause(error)
+                if error.errno not in _NO_RESOURCES:
+                    continue  # this one connection died in the backlog (ECONNABORTED and its kin)
+                self._tell(error)
+                if not self._cope(error):
                     break
-                continue  # this one connection died in the backlog (ECONNABORTED and its kin)
-            self._in_trouble = False
+                continue
             self._admit(sock, peer)
 
     def _admit(self, sock: socket.socket, peer: tuple[str, int]) -> None:
@@ -120,20 +173,59 @@ class Listener:
                 pass  # gone already, or no TCP
             self._on_accept(sock, peer)
             return
+        self._refuse(sock)
+
+    def _refuse(self, sock: socket.socket) -> None:
         self.refused += 1
         try:
-            sock.send(self._refusal)
+            sock.send(self._refusal())
             sock.shutdown(socket.SHUT_WR)
             sock.recv(65_536)  # what is unread at the close turns it into a reset
         except OSError:
             pass  # it did not wait for the answer
         sock.close()
 
-    def _pause(self, error: OSError) -> None:
-        if not self._in_trouble:
-            self._in_trouble = True
+    def _cope(self, error: OSError) -> bool:
+        """The system has nothing left for another connection. Whether to go on accepting in this turn."""
+        if error.errno in _NO_DESCRIPTORS:
+            return self._accept_with_reserve()
+        self._look_away()
+        return False
+
+    def _accept_with_reserve(self) -> bool:
+        """Let one in if another can make room, or tell it that there is none. False if there is nobody, which `accept`
+        cannot say before it has a descriptor, or if not even that can be done.
+        """
+        self._release_reserve()
+        try:
+            sock, peer = self._sock.accept()
+        except OSError as error:
+            self._reserve = _take_reserve()
+            if not isinstance(error, BlockingIOError):
+                self._look_away()
+            return False
+        self._make_room()
+        self._reserve = _take_reserve()
+        if self._reserve is not None:
+            self._admit(sock, peer)
+        else:
+            sock.setblocking(False)
+            self._refuse(sock)
+            self._reserve = _take_reserve()
+        return True
+
+    def _release_reserve(self) -> None:
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+
+    def _tell(self, error: OSError) -> None:
+        if self._reactor.now - self._told_at > TELL_EVERY:
+            self._told_at = self._reactor.now
             why = os.strerror(error.errno or 0)
-            self._on_trouble(f"cannot accept connections on {self.address}: {why}; trying again each second")
+            self._on_trouble(f"no room for connections on {self.address}: {why}; idle ones go, others are refused")
+
+    def _look_away(self) -> None:
         self._unregister()
         self._reactor.call_later(PAUSE, self._resume)
 
@@ -148,3 +240,11 @@ class Listener:
             self._open = False
             self._unregister()
             self._sock.close()
+            self._release_reserve()
+
+
+def _take_reserve() -> int | None:
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None

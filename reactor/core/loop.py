@@ -40,13 +40,15 @@ class Selector(Protocol):
 
 
 class Reactor:
-    """`now` is the monotonic time of this turn of the loop in seconds: read it instead of asking the clock."""
+    """`now` is the monotonic time of this turn of the loop in seconds: read it instead of asking the `clock`, which is
+    for what is measured within a turn.
+    """
 
     # A wait is never longer, so that a clock or a lost wake-up cannot put us to sleep for good.
     LONGEST_WAIT = 60.0
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, selector: Selector | None = None) -> None:
-        self._clock = clock
+        self.clock = clock
         self._selector: Selector = selector or default_selector()
         self._ready: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._from_threads: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -66,7 +68,7 @@ class Reactor:
 
     def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call once, `seconds` from now; `cancel` the Timer to prevent it."""
-        return self.timers.add(self._clock() + seconds, callback, *args)
+        return self.timers.add(self.clock() + seconds, callback, *args)
 
     def call_from_thread(self, callback: Callable[..., object], *args: Any) -> None:
         """The one method that other threads may use: queue a call and wake the loop."""
@@ -169,9 +171,9 @@ class Reactor:
         elif due == NEVER:
             wait = self.LONGEST_WAIT
         else:
-            wait = min(max(due - self._clock(), 0.0), self.LONGEST_WAIT)
+            wait = min(max(due - self.clock(), 0.0), self.LONGEST_WAIT)
         events = self._selector.select(wait)
-        self.now = now = self._clock()
+        self.now = now = self.clock()
         for key, mask in events:
             try:
                 key.data(mask)

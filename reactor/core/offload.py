@@ -10,6 +10,8 @@ nothing else: who stops waiting takes the job out again, or clients that are lon
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -50,18 +52,29 @@ class _Droppable(Future[T]):
 class Pool:
     """`threads` workers over a queue of at most `queue` waiting jobs. Jobs of a pool with one thread run in order."""
 
-    def __init__(self, reactor: Reactor, name: str, *, threads: int, queue: int, droppable: bool = False) -> None:
-        """`droppable`: a job that waits in the queue is not run once nobody waits for its result any more."""
+    def __init__(
+        self, reactor: Reactor, name: str, *, threads: int, queue: int, droppable: bool = False, nice: int = 0
+    ) -> None:
+        """`droppable`: a job that waits in the queue is not run once nobody waits for its result any more. `nice`: the
+        threads leave the processor to the loop, and to other programs, where both want it.
+        """
         self._reactor = reactor
         self._name = name
         self._most_threads = threads
         self._most_waiting = queue
         self._droppable = droppable
+        self._nice = nice
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self.rejected = 0  # how many jobs found the queue full
+
+    @property
+    def running(self) -> int:
+        """Threads that are at work."""
+        return len(self._threads) - self._idle
 
     @property
     def waiting(self) -> int:
@@ -75,6 +88,7 @@ class Pool:
             if self._closing:
                 raise Overloaded(f"the {self._name} threads have ended")
             if len(self._jobs) >= self._most_waiting:
+                self.rejected += 1
                 raise Overloaded(f"too much is waiting for the {self._name} threads, try again")
             if self._idle <= len(self._jobs) and len(self._threads) < self._most_threads:
                 self._start_thread()
@@ -96,6 +110,8 @@ class Pool:
         self._threads.append(thread)
 
     def _work(self) -> None:
+        if self._nice and sys.platform == "linux":  # where threads have a niceness of their own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while (job := self._next_job()) is not None:
             future, function, args = job
             try:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
-from typing import IO, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from reactor.core.loop import Reactor
 from reactor.core.selector import READ, WRITE
@@ -32,6 +33,9 @@ LOW_WATER = 64 * 1024
 SENDFILE_SIZE = 512 * 1024
 # What a lingering close reads and drops at the most, and how long it waits, before it resets the connection.
 LINGER_BYTES = 1024 * 1024
+# SO_LINGER for no time: the close is a reset, and the system forgets what a peer that takes nothing was to get. Else it
+# would offer that for many minutes, out of memory that the program is not seen to have.
+FORGET = struct.pack("ii", 1, 0)
 
 
 class ConnectionProtocol(Protocol):
@@ -48,7 +52,35 @@ class ConnectionProtocol(Protocol):
     def connection_lost(self, error: OSError | None) -> None: ...
 
 
-class _FileSend:
+class StreamSocket(Protocol):
+    """What a transport needs of a socket; it raises BlockingIOError where it would have to wait."""
+
+    def fileno(self) -> int: ...
+    def recv(self, size: int, /) -> bytes: ...
+    def send(self, data: bytes | memoryview, /) -> int: ...
+    def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None: ...
+    def shutdown(self, how: int, /) -> None: ...
+    def close(self) -> None: ...
+
+
+class Pace(NamedTuple):
+    """How fast a peer has to take what waits: `rate` bytes a second on average, once `grace` seconds are over."""
+
+    rate: float
+    grace: float
+
+
+class _Backlog:
+    """Bytes that wait for a peer: since when some always have, and how many it has taken of them."""
+
+    __slots__ = ("since", "taken")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.taken = 0
+
+
+class FileSend:
     """A piece of a file in the output queue."""
 
     __slots__ = ("file", "left", "offset", "on_done")
@@ -56,26 +88,33 @@ class _FileSend:
     def __init__(self, file: IO[bytes], offset: int, size: int, on_done: Callable[[], object]) -> None:
         self.file, self.offset, self.left, self.on_done = file, offset, size, on_done
 
+    def too_short(self) -> OSError:
+        return OSError(f"{getattr(self.file, 'name', 'the file')} became shorter while it was sent")
+
 
 class Transport:
-    """`peer` is the other side's address as the system gives it. `stall_limit` may be set: a peer that takes not one
-    byte for so many seconds while some are waiting is cut off, and `connection_lost` gets ETIMEDOUT. `on_drained` may
-    be set, and is called from the ready queue each time the last of the bytes that had to wait has gone out.
+    """`peer` is the other side's address as the system gives it. `unsent` are the bytes that wait to go out, files in
+    full (an attribute, as who sends to many looks at it for each). `stall_limit` may be set: a peer that takes not one
+    byte for so many seconds while some are waiting is cut off, and `connection_lost` gets ETIMEDOUT. `pace` may be set:
+    one that takes them slower than this is cut off with ETIME. `on_drained` may be set, and is called from the ready
+    queue each time the last of the bytes that had to wait has gone out.
     """
 
-    __slots__ = ("_closing", "_direct", "_ended", "_fd", "_linger", "_linger_left", "_linger_timer", "_lost", "_mask",
-                 "_out", "_out_size", "_protocol", "_reactor", "_reading", "_sock", "_stall", "_writer_paused",
-                 "on_drained", "peer", "stall_limit")  # fmt: skip
+    __slots__ = ("_backlog", "_closing", "_direct", "_ended", "_fd", "_linger", "_linger_left", "_linger_timer",
+                 "_lost", "_mask", "_out", "_protocol", "_reactor", "_reading", "_sock", "_stall", "_writer_paused",
+                 "on_drained", "pace", "peer", "stall_limit", "unsent")  # fmt: skip
 
-    def __init__(self, reactor: Reactor, sock: socket.socket, peer: object, protocol: ConnectionProtocol) -> None:
+    is_secure = False  # whether the bytes are encrypted on their way: `core.tls`
+
+    def __init__(self, reactor: Reactor, sock: StreamSocket, peer: object, protocol: ConnectionProtocol) -> None:
         """`sock` is connected and non-blocking; it belongs to the transport from now on."""
         self._reactor = reactor
         self._sock = sock
         self._fd = sock.fileno()
         self._protocol = protocol
         self.peer = peer
-        self._out: deque[memoryview | _FileSend] | None = None  # a deque costs 600 bytes: only while it is needed
-        self._out_size = 0
+        self._out: deque[memoryview | FileSend] | None = None  # a deque costs 600 bytes: only while it is needed
+        self.unsent = 0
         self._direct = True  # nothing waits and nothing ends: a write goes to the socket at once
         self._reading = True
         self._ended = False  # the peer sends no more
@@ -86,6 +125,8 @@ class Transport:
         self._linger_left = 0
         self._linger_timer: Timer | None = None
         self.stall_limit = NEVER
+        self.pace: Pace | None = None
+        self._backlog: _Backlog | None = None  # while bytes wait, and somebody wants to know how fast they go
         self.on_drained: Callable[[], object] | None = None
         self._stall: Deadline | None = None  # made when bytes first have to wait
         self._mask = READ
@@ -116,13 +157,8 @@ class Transport:
         if self._closing or self._lost:
             self._reactor.call_soon(on_done)
             return
-        self._queue(_FileSend(file, offset, size, on_done))
+        self._queue(FileSend(file, offset, size, on_done))
         self._flush()
-
-    @property
-    def unsent(self) -> int:
-        """Bytes that wait to go out; files count in full."""
-        return self._out_size
 
     @property
     def is_closing(self) -> bool:
@@ -177,6 +213,30 @@ class Transport:
         """Close at once; what waits is lost."""
         self._fail(error)
 
+    def hand_over(self, protocol: ConnectionProtocol, data: bytes = b"") -> bool:
+        """Let `protocol` have the connection from now on, and first the bytes in `data`, which the one before it has
+        read and not used. To the new one it is a new connection: it reads, and it has heard nothing. `stall_limit` and
+        what waits to go out stay; `on_drained` does not. The one before it hears no more, not even `connection_lost`.
+        False if the connection is closing or lost: then nothing has changed.
+        """
+        if self._closing or self._lost:
+            return False
+        self._protocol = protocol
+        self.on_drained = None
+        self.resume_reading()
+        try:
+            protocol.connection_made(self)
+            if data and not self.is_closing:
+                protocol.data_received(data)
+            if self._ended and not self.is_closing:
+                protocol.eof_received()
+        except (Exception, Cancelled) as error:
+            self._reactor.unhandled(error, f"in the connection with {self.peer}")
+            self._fail(None)
+        if self._writer_paused:
+            self._reactor.call_soon(self._tell_writer, protocol, True)
+        return True
+
     # -- what the loop does ------------------------------------------------------------------------------------------
 
     def _ready(self, mask: int) -> None:
@@ -224,30 +284,32 @@ class Transport:
         else:
             self._reactor.register(self._fd, mask, self._ready)
 
-    def _queue(self, item: memoryview | _FileSend) -> None:
+    def _queue(self, item: memoryview | FileSend) -> None:
         if self._closing or self._lost:
             return
         if self._out is None:
             self._out = deque()
             self._direct = False
             self._watch_stall()
+            if self.pace is not None:
+                self._backlog = _Backlog(self._reactor.now)
         self._out.append(item)
-        self._out_size += item.left if isinstance(item, _FileSend) else len(item)
+        self.unsent += item.left if isinstance(item, FileSend) else len(item)
         self._update()
-        if self._out_size > HIGH_WATER and not self._writer_paused:
+        if self.unsent > HIGH_WATER and not self._writer_paused:
             self._writer_paused = True
-            self._reactor.call_soon(self._tell_writer, True)
+            self._reactor.call_soon(self._tell_writer, self._protocol, True)
 
-    def _tell_writer(self, pause: bool) -> None:
+    def _tell_writer(self, protocol: ConnectionProtocol, pause: bool) -> None:
         """From the ready queue, and each change in its turn: who has seen `unsent` above the mark waits for the second
         one, even if both came within a turn.
         """
-        if self._lost:
+        if self._lost or protocol is not self._protocol:
             return
         if pause:
-            self._protocol.pause_writing()
+            protocol.pause_writing()
         else:
-            self._protocol.resume_writing()
+            protocol.resume_writing()
 
     def _flush(self) -> None:
         """Send from the queue until it is empty or the socket is full."""
@@ -262,8 +324,10 @@ class Transport:
             self._fail(error)
         if self._lost:
             return
-        if not out:
-            self._out = None
+        if out:
+            self._check_pace()
+        else:
+            self._out = self._backlog = None
             self._direct = not self._closing
             if self.on_drained is not None:
                 self._reactor.call_soon(self.on_drained)
@@ -272,14 +336,14 @@ class Transport:
             self._update()
             if self._closing:
                 self._finish_close()
-        if self._writer_paused and self._out_size < LOW_WATER:
+        if self._writer_paused and self.unsent < LOW_WATER:
             self._writer_paused = False
-            self._reactor.call_soon(self._tell_writer, False)
+            self._reactor.call_soon(self._tell_writer, self._protocol, False)
 
-    def _send_some(self, out: deque[memoryview | _FileSend]) -> bool:
+    def _send_some(self, out: deque[memoryview | FileSend]) -> bool:
         """One system call for the first of the queue; False if the turn is to end here."""
         item = out[0]
-        if isinstance(item, _FileSend):
+        if isinstance(item, FileSend):
             return self._send_of_file(item, out)
         sent = self._sock.send(item)
         self._progress(sent)
@@ -289,11 +353,11 @@ class Transport:
         out[0] = item[sent:]
         return False
 
-    def _send_of_file(self, item: _FileSend, out: deque[memoryview | _FileSend]) -> bool:
+    def _send_of_file(self, item: FileSend, out: deque[memoryview | FileSend]) -> bool:
         size = min(item.left, SENDFILE_SIZE)
         sent = os.sendfile(self._fd, item.file.fileno(), item.offset, size) if size else 0
         if size and not sent:
-            self._fail(OSError(f"{getattr(item.file, 'name', 'the file')} became shorter while it was sent"))
+            self._fail(item.too_short())
             return False
         item.offset += sent
         item.left -= sent
@@ -305,8 +369,21 @@ class Transport:
         return True
 
     def _progress(self, sent: int) -> None:
-        self._out_size -= sent
+        self.unsent -= sent
         self._watch_stall()
+        self._count(sent)
+
+    def _count(self, sent: int) -> None:
+        if self._backlog is not None:
+            self._backlog.taken += sent
+
+    def _check_pace(self) -> None:
+        """Called when the peer has taken something; that it does so at all is what `stall_limit` is for."""
+        pace, backlog = self.pace, self._backlog
+        if pace is not None and backlog is not None:
+            waited = self._reactor.now - backlog.since
+            if waited > pace.grace and backlog.taken < pace.rate * waited:
+                self._cut(OSError(errno.ETIME, f"took less than {pace.rate:g} bytes a second"))
 
     def _watch_stall(self) -> None:
         if self._stall is None:
@@ -316,7 +393,15 @@ class Transport:
         self._stall.move(self._reactor.now + self.stall_limit)
 
     def _stalled(self) -> None:
-        self._fail(OSError(errno.ETIMEDOUT, f"took nothing for {self.stall_limit:g} s"))
+        self._cut(OSError(errno.ETIMEDOUT, f"took nothing for {self.stall_limit:g} s"))
+
+    def _cut(self, error: OSError) -> None:
+        """End the connection with a reset: what waits, here and in the system, is not offered any longer."""
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, FORGET)
+        except OSError:
+            pass  # gone already
+        self._fail(error)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -353,9 +438,9 @@ class Transport:
             self._linger_timer.cancel()
         if self._stall is not None:
             self._stall.close()
-        out, self._out, self._out_size = self._out, None, 0
+        out, self._out, self.unsent = self._out, None, 0
         for item in out or ():
-            if isinstance(item, _FileSend):
+            if isinstance(item, FileSend):
                 self._reactor.call_soon(item.on_done)
         self._sock.close()
         self._reactor.call_soon(self._protocol.connection_lost, error)

@@ -17,6 +17,8 @@ from reactor.sansio.headers import Headers
 
 HIGH_WATER = 256 * 1024
 LOW_WATER = 64 * 1024
+# A piece is an object of its own, which takes more than a chunk of one byte does: more than so many are put together.
+MOST_PIECES = 256
 
 
 class Source(Protocol):
@@ -40,10 +42,12 @@ def too_large(limit: int) -> HTTPError:
 
 
 class BodyStream:
-    """Read it once, either whole with `read` or piece by piece with `chunks`."""
+    """Read it once, either whole with `read` or piece by piece with `chunks`; or without a task: set `on_change`, say
+    `want`, and take what is there with `read_nowait` each time.
+    """
 
     __slots__ = ("_chunks", "_complete", "_error", "_expected", "_paused", "_size", "_source", "_taken",
-                 "_too_large", "_waiter", "limit", "trailers")  # fmt: skip
+                 "_too_large", "_waiter", "limit", "on_change", "trailers")  # fmt: skip
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class BodyStream:
         self._error: BaseException | None = None
         self._paused = False
         self._waiter: Future[None] | None = None
+        self.on_change: Callable[[], object] | None = None  # more has come, or the end, or what broke it off
 
     # -- the connection's side ---------------------------------------------------------------------------------------
 
@@ -110,8 +115,15 @@ class BodyStream:
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.set_result(None)
+        elif self.on_change is not None:
+            self.on_change()
 
     # -- the reader's side -------------------------------------------------------------------------------------------
+
+    @property
+    def taken(self) -> int:
+        """How much has arrived, read or not."""
+        return self._taken
 
     @property
     def left(self) -> int:
@@ -142,20 +154,22 @@ class BodyStream:
         """The whole body. If it is longer than `limit` or its own limit, the owner's error for that (HTTPError 413 in
         a server), now and at every later read: it is not kept. A read that is cancelled loses nothing.
         """
-        pieces: list[bytes] = []
-        size = 0
+        whole, pieces, size = bytearray(), list[bytes](), 0
         try:
             while (piece := await self._next()) is not None:
                 pieces.append(piece)
                 size += len(piece)
                 if limit is not None and size > limit:
                     self._drop(self._too_large(limit))
+                if len(pieces) == MOST_PIECES:
+                    whole += b"".join(pieces)
+                    pieces.clear()
         except BaseException:
             if self._error is None:
-                self._chunks.extendleft(reversed(pieces))
+                self._chunks.extendleft((*reversed(pieces), bytes(whole)) if whole else reversed(pieces))
                 self._size += size
             raise
-        return b"".join(pieces)
+        return b"".join((whole, *pieces)) if whole else b"".join(pieces)
 
     def read_nowait(self) -> bytes:
         """What waits, joined; the whole body if it is complete and nobody has read of it."""
@@ -165,9 +179,13 @@ class BodyStream:
         self._resume()
         return whole
 
-    async def _next(self) -> bytes | None:
+    def want(self) -> None:
+        """Ask for more, if none is there: who waits for 100 Continue is told now."""
         if not self._chunks and not self._complete and self._error is None:
             self._source.body_wanted()
+
+    async def _next(self) -> bytes | None:
+        self.want()
         while not self._chunks:
             if self._error is not None:
                 raise self._error

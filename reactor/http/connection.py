@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from errno import ETIME, ETIMEDOUT
 from typing import TYPE_CHECKING, Any, Final
 
 from reactor.core.task import Future, Task
@@ -21,11 +22,14 @@ from reactor.core.timers import NEVER
 from reactor.core.transport import HIGH_WATER, Transport
 from reactor.errors import ConnectionLost, HTTPError, RemoteProtocolError
 from reactor.http.body import BodyStream
+from reactor.http.deferred import Deferred, Reply
 from reactor.http.exchange import MISTAKES, Exchange
 from reactor.http.intake import Intake
-from reactor.http.message import FilePart, Request, Response
+from reactor.http.limits import LIMIT_OF_STATUS
+from reactor.http.message import FilePart, Request, Response, Switching
 from reactor.http.pages import as_http_error, error_response
-from reactor.http.router import Route
+from reactor.http.request_id import id_line
+from reactor.http.router import NO_PARAMS, Route
 from reactor.sansio.http1 import BODY, CLOSED, IDLE, SERVER, Connection, RequestHead, ResponseHead, Signal
 
 if TYPE_CHECKING:
@@ -48,6 +52,12 @@ BUSY: Final = Phase.BUSY
 DRAIN: Final = Phase.DRAIN
 CLOSING: Final = Phase.CLOSING
 
+# How the others are called among the connections of a server; the first two depend on more.
+_STATE_OF: Final = {HEAD: "head", DRAIN: "body", CLOSING: "closing"}
+
+# What the transport cuts a client for.
+_LIMIT_OF_ERROR: Final[dict[int | None, str]] = {ETIMEDOUT: "write_timeout", ETIME: "write_rate"}
+
 # Bytes of pipelined requests that may wait behind a slow one before we stop reading.
 PIPELINE_BYTES = 64 * 1024
 # How long a client that we refuse may take to read why (see Transport.close).
@@ -59,8 +69,9 @@ _OUR_MISTAKE = HTTPError(500, "the server made a mistake; it has been logged")
 class ServerConnection:
     """A protocol in the sense of `core.transport`. What has no underscore is for its Exchange and Intake."""
 
-    __slots__ = ("__weakref__", "_answered_at", "_client", "_cork", "_corked", "_ended", "_paused", "_phase",
-                 "_resumed", "_server", "_task", "deadline", "http", "intake", "reactor", "transport")  # fmt: skip
+    __slots__ = ("__weakref__", "_answered_at", "_client", "_cork", "_corked", "_ended", "_id_line", "_paused",
+                 "_phase", "_resumed", "_server", "_task", "deadline", "http", "intake", "reactor", "reply",
+                 "transport")  # fmt: skip
 
     def __init__(self, server: HTTPServer) -> None:
         self._server = server
@@ -69,6 +80,7 @@ class ServerConnection:
         self.deadline = self.reactor.deadline(self._expired)
         self.transport: Transport
         self.intake: Intake | None = None  # the body of the request in progress
+        self.reply: Reply | None = None  # an answer in callbacks, that is in progress
         self._phase = QUIET
         self._client = ""
         self._task: Task[None] | None = None  # the Exchange in progress
@@ -78,6 +90,7 @@ class ServerConnection:
         self._paused = False  # the transport holds more than its high-water mark
         self._resumed: Future[None] | None = None
         self._answered_at = -NEVER  # when the last answer went out
+        self._id_line = b""  # names the request in its answer; see `HTTPServer.sends_ids`
 
     @property
     def settings(self) -> Settings:
@@ -88,6 +101,7 @@ class ServerConnection:
     def connection_made(self, transport: Transport) -> None:
         self.transport = transport
         transport.stall_limit = self.settings.write_timeout
+        transport.pace = self._server.pace
         peer = transport.peer
         self._client = str(peer[0]) if isinstance(peer, tuple) else ""
         self._server.opened(self)
@@ -101,6 +115,9 @@ class ServerConnection:
                 if self._begin(head):
                     self._answered_at = self.reactor.now
                 return
+            if self._answered_at == -NEVER and data[0] in self._server.site.claims:  # its first byte is no HTTP
+                self._hand_over(data)
+                return
         elif self._phase is BUSY and self.http.receive_piece(data):
             assert self.intake is not None
             self.intake.take(data)
@@ -113,6 +130,8 @@ class ServerConnection:
         self._ended = True
         self.http.receive_eof()
         self._arrived()
+        if self.reply is not None:
+            self.reply.client_ended()
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -122,18 +141,32 @@ class ServerConnection:
         waiter, self._resumed = self._resumed, None
         if waiter is not None:
             waiter.set_result(None)
+        elif self.reply is not None:
+            self.reply.resumed()
         else:
             self._go_on()
 
     def connection_lost(self, error: OSError | None) -> None:
         self._phase = CLOSING
         self.deadline.close()
+        if error is not None and error.errno in _LIMIT_OF_ERROR:
+            self.reached(_LIMIT_OF_ERROR[error.errno])
         if self.intake is not None:
             self.intake.stream.fail(ConnectionLost("the client left before its request was complete"))
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
+        elif self.reply is not None:
+            self.reply.lost()
         self._server.closed(self)
+
+    def _hand_over(self, data: bytes) -> None:
+        """A plugin has claimed the first byte: the connection is its own, or over if it does not want it."""
+        if self._server.hand_over(self, data):
+            self._phase = CLOSING
+            self.deadline.close()
+        else:
+            self._close()
 
     # -- requests in -------------------------------------------------------------------------------------------------
 
@@ -222,26 +255,36 @@ class ServerConnection:
         server = self._server
         server.requests += 1
         site = server.site
-        user = None
+        request: Request = None  # type: ignore[assignment]  # until it is made: routing may refuse before
         try:
-            route, params = site.router.find(head.method, head.path)
+            found = site.hosts.find(head.host) if site.hosts is not None else None
+            route, params = (found, NO_PARAMS) if found is not None else site.router.find(head.method, head.path)
             stream = self._make_intake(head, site, route) if head.length else None
-            request = Request(head, self._client, params, stream)
+            request = Request(head, self._client, params, stream, self.transport.is_secure)
+            if head.forwarded:
+                request.believe(site.trust)
+            if server.sends_ids:
+                self._id_line = id_line(request.id)
             guard = route.guard
             verdict = guard(request) if guard is not None else None
             if stream is not None and not self._take_body(stream, route, request, verdict):
                 exchange = Exchange(self, site, route, head, request)
                 return self._start(exchange, exchange.guarded(verdict))
             answer = route.handler(request) if verdict is None else verdict
-            user = request.user
         except MISTAKES as error:
-            answer = self.error_response(error, head)
+            answer = self.error_response(error, head, request)
+        if answer.__class__ is Deferred and verdict is None:
+            return self._defer(answer, Reply(self, site, head, request))
         if answer.__class__ is not Response or not answer.is_plain:
             exchange = Exchange(self, site, route, head, request)
             return self._start(exchange, exchange.first(answer) if verdict is None else exchange.guarded(verdict))
         self.respond(answer)
-        if server.on_access is not None:
-            self.note_access(head, user, answer.head.status, self.body_size(head, answer))
+        answered = server.answered
+        if answered is not None:  # what `note` does, without its call
+            if not answered:
+                self.reactor.call_soon(server.tell_answered)
+            sent = len(answer.body) if head.is_plain else self.body_size(head, answer)
+            answered.append((head, request, self._client, answer.head.status, sent, self.reactor.now))
         if self.http.theirs is not IDLE:
             return self._ready_again()
         self._phase = QUIET
@@ -254,12 +297,15 @@ class ServerConnection:
 
     def _take_body(self, stream: BodyStream, route: Route, request: Request, verdict: object) -> bool:
         """Let in the body of a request that the guard has seen. True if all of it came with the head, as it mostly
-        does, for a handler that wants it so: what follows is as for a request without one.
+        does, for a handler that wants it so, or if the handler takes it as it comes: what follows is as for a request
+        without one.
         """
         assert self.intake is not None
         if verdict is None:
             self.intake.check_size()
         self.intake.begin()
+        if verdict is None and route.takes_stream:
+            return True
         if verdict is not None or not stream.is_complete or not route.wait_for_body:
             return False
         request.body = stream.read_nowait()
@@ -274,15 +320,60 @@ class ServerConnection:
         self._task = task
         return False
 
+    def _defer(self, answer: Deferred, reply: Reply) -> bool:
+        """The answer comes in callbacks, perhaps at once."""
+        self._phase = BUSY
+        self.reply = reply
+        reply.start(answer)
+        return self.reply is None and self._ready_again()
+
+    async def defer(self, answer: Deferred, reply: Reply) -> None:
+        """The same, inside the task of an Exchange."""
+        self.reply = reply
+        try:
+            await reply.run(answer)
+        finally:
+            self.reply = None
+
+    def reply_over(self, reply: Reply) -> None:
+        """Its answer is out, or never will be."""
+        self.reply = None
+        if not reply.has_waited:  # `_defer` looks after it
+            return
+        if self.http.theirs is IDLE and not self.http.has_data and not self._ended and not self.transport.is_closing:
+            self._phase = QUIET  # the common case: nothing waits behind it
+            self.intake = None
+            self._wait_quietly()
+        elif self._ready_again():
+            self._go_on()
+
     def exchange_over(self) -> None:
         """Its answer is out, or never will be."""
         waited, self._task = self._task is not None, None
         if waited and self._ready_again():  # one that did not wait is looked after by `_start`
             self._go_on()
 
+    def give_up(self) -> None:
+        """The request in progress has taken too long, and its answer has not begun: break off its body and handler."""
+        self.break_body_off()
+        if self._task is not None:
+            self._task.cancel()
+
+    def break_body_off(self) -> None:
+        """The rest of it comes too late."""
+        if self.intake is not None:
+            self.intake.stream.fail(self.late_error())
+
+    def late_error(self) -> HTTPError:
+        """What such a request is answered with: whose fault is it?"""
+        seconds = self.settings.request_timeout
+        if self.http.theirs is BODY:
+            return HTTPError(408, f"the request took longer than {seconds:g} s")
+        return HTTPError(503, f"the answer took longer than {seconds:g} s")
+
     def _ready_again(self) -> bool:
         """An answer is out. Drop the rest of a body, close, or, and this is True, take the next request."""
-        if self.transport.is_closing:
+        if self.transport.is_closing or self._phase is CLOSING:
             return False
         http = self.http
         if http.theirs is IDLE:
@@ -313,26 +404,62 @@ class ServerConnection:
 
     def respond(self, response: Response) -> None:
         """Send an answer whose body is there."""
-        server = self._server
-        if self.reactor.now >= server.date_until:
-            server.refresh_date()
-        http = self.http
-        if not server.draining and http.respond_plainly(response.head, len(response.body)):
-            wire = response.wire(server.date)
+        http, head = self.http, response.head
+        lines = self._lines_for(head)
+        if not self._server.draining and http.respond_plainly(head, len(response.body)):
+            wire = response.wire(lines)
         else:
-            wire = http.respond(response.head, response.body, server.date, close=self._is_last)
+            wire = http.respond(head, response.body, lines, close=self._is_last)
+        self._write_answer(wire)
+
+    def _write_answer(self, wire: bytes) -> None:
         if self._cork is not None:
             self._cork.append(wire)
             self._corked += len(wire)
         else:
             self.transport.write(wire)
 
+    def pass_on(self, head: ResponseHead, body: bytes) -> None:
+        """Send a whole answer that was made elsewhere; it may have a Date of its own."""
+        self._write_answer(self.http.respond(head, body, self._date_for(head), close=self._is_last))
+
+    def begin_passing(self, head: ResponseHead) -> bytes:
+        """The head of such an answer whose body follows."""
+        return self.http.send(head, self._date_for(head), close=self._is_last)
+
+    def _date_for(self, head: ResponseHead) -> bytes:
+        if "date" in head.headers.index:
+            return self._own_line
+        if self.reactor.now >= self._server.date_until:
+            self._server.refresh_date()
+        return self._server.date + self._own_line
+
+    @property
+    def _own_line(self) -> bytes:
+        """The line with the name of the request, if those are sent."""
+        return self._id_line if self._server.sends_ids else b""
+
     def begin_response(self, head: ResponseHead) -> bytes:
         """The head of an answer whose body follows."""
+        return self.http.send(head, self._lines_for(head), close=self._is_last)
+
+    def _lines_for(self, head: ResponseHead) -> bytes:
+        """What goes out with a head of our own: see `HTTPServer.lines_beside`."""
         server = self._server
         if self.reactor.now >= server.date_until:
             server.refresh_date()
-        return self.http.send(head, server.date, close=self._is_last)
+        is_common = head.attached is None and not self.transport.is_secure
+        lines = server.lines if is_common else server.lines_beside(head.attached, self.transport.is_secure)
+        return lines + self._id_line if server.sends_ids else lines
+
+    def switch(self, response: Switching, site: Site) -> None:
+        """Answer 101, and give the connection away with what the client has sent behind its request."""
+        self._server.refresh_date()
+        self.write(self.http.switch(response.head, self._server.date + self._own_line))
+        self._phase = CLOSING
+        self.deadline.close()
+        self.transport.hand_over(response.take_over(self._server, site), self.http.take_rest())
+        self._server.closed(self)
 
     @property
     def _is_last(self) -> bool:
@@ -350,9 +477,14 @@ class ServerConnection:
         self._uncork()
         self.transport.sendfile(part.file, part.offset, part.size, on_done)
 
+    @property
+    def is_full(self) -> bool:
+        """The client is to read first, before more is made for it."""
+        return self._paused or self.transport.unsent > HIGH_WATER
+
     async def writable(self) -> None:
         """Wait until the client has read enough for more to be made."""
-        if self._paused or self.transport.unsent > HIGH_WATER:
+        if self.is_full:
             self._resumed = Future(self.reactor)
             await self._resumed
 
@@ -362,16 +494,20 @@ class ServerConnection:
         if cork:
             self.transport.write(b"".join(cork))
 
-    def error_response(self, error: BaseException, head: RequestHead) -> Response:
+    def error_response(self, error: BaseException, head: RequestHead, request: Request | None) -> Response:
         """What a failed handler is answered with. Only our own faults are logged, with their traceback."""
+        if request is None:
+            self._id_line = b""
         known = as_http_error(error)
         if known is None:
-            self.report(error, f"in the handler of {head.method} {head.target}")
+            self.report(error, f"in the handler of {head.method} {head.target}", request)
             known = _OUR_MISTAKE
+        elif known.status in LIMIT_OF_STATUS:
+            self.reached(LIMIT_OF_STATUS[known.status])
         try:
             return error_response(known, head)
         except Exception as bug:  # its status, headers or words cannot be sent
-            self.report(bug, f"in the error of {head.method} {head.target}")
+            self.report(bug, f"in the error of {head.method} {head.target}", request)
             return error_response(_OUR_MISTAKE, head)
 
     def _refuse(self, error: HTTPError) -> None:
@@ -380,18 +516,28 @@ class ServerConnection:
             self.transport.abort()
             return
         response = error_response(error, None)
+        self._id_line = b""  # that of the one before
+        if error.status in LIMIT_OF_STATUS:
+            self.reached(LIMIT_OF_STATUS[error.status])
         self._server.refresh_date()
-        self.write(self.http.respond(response.head, response.body, self._server.date, close=True))
-        self.note_access(None, None, response.status, len(response.body))
+        self.write(self.http.respond(response.head, response.body, self._lines_for(response.head), close=True))
+        self.note(None, None, response.status, len(response.body), self.reactor.now)
         self._close(LINGER)
 
-    def report(self, error: BaseException, where: str) -> None:
-        self._server.on_error(error, where)
+    def report(self, error: BaseException, where: str, request: Request | None) -> None:
+        self._server.on_error(error, f"{where} (request {request.id})" if request is not None else where)
 
-    def note_access(self, head: RequestHead | None, user: str | None, status: int, sent: int) -> None:
-        """One answer, complete or not, for the access log. `head` is None for what could not be read."""
-        if self._server.on_access is not None:
-            self._server.on_access(head, self._client, user, status, sent)
+    def reached(self, limit: str) -> None:
+        """A client has come to one of the LIMITS."""
+        self._server.reached[limit] += 1
+
+    def note(self, head: RequestHead | None, request: Request | None, status: int, sent: int, since: float) -> None:
+        """One answer, complete or not: see `HTTPServer.observe`."""
+        answered = self._server.answered
+        if answered is not None:
+            if not answered:
+                self.reactor.call_soon(self._server.tell_answered)
+            answered.append((head, request, self._client, status, sent, since))
 
     @staticmethod
     def body_size(head: RequestHead, response: Response) -> int:
@@ -399,6 +545,17 @@ class ServerConnection:
         return 0 if head.method == "HEAD" or response.head.has_no_body else len(response.body)
 
     # -- time and the end --------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """What it is doing, as one of the server's STATES."""
+        if self._phase is QUIET:
+            if self.transport.unsent:
+                return "answering"
+            return "idle" if self._answered_at != -NEVER else "new"
+        if self._phase is BUSY:
+            return "answering" if self.intake is None or self.intake.is_complete else "body"
+        return _STATE_OF[self._phase]
 
     @property
     def is_idle(self) -> bool:
@@ -409,6 +566,11 @@ class ServerConnection:
         """True if it is gone at once: nothing waits to go out."""
         self._close()
         return not self.transport.unsent
+
+    def drain(self) -> None:
+        """The server ends: no request after the one in progress."""
+        if self.is_idle:
+            self._close()
 
     def abort(self) -> None:
         self.transport.abort()
@@ -428,11 +590,14 @@ class ServerConnection:
             if due > self.reactor.now:
                 self.deadline.move(due)
             else:
+                self.reached("keep_alive" if self._answered_at != -NEVER else "first_byte")
                 self._close()
         elif self._phase is HEAD:
+            self.reached("head_timeout")
             seconds = self.settings.head_timeout
             self._refuse(HTTPError(408, f"the request head took longer than {seconds:g} s"))
         elif self._phase is DRAIN:
+            self.reached("body_timeout")
             self._close()
         elif self.intake is not None:
             self.intake.expired()

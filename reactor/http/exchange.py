@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from reactor.core.task import Cancelled
 from reactor.http.body import TurnShare
-from reactor.http.message import Request, Response
+from reactor.http.deferred import Deferred, Reply
+from reactor.http.message import Request, Response, Switching
+from reactor.http.pages import error_response
 from reactor.http.router import Route
 from reactor.sansio.http1 import Data, End, RequestHead
 
@@ -27,7 +29,7 @@ MISTAKES = (Exception, Cancelled, SystemExit)
 class Exchange:
     """Made for one request; `run` is the Task."""
 
-    __slots__ = ("_connection", "_head", "_request", "_route", "_sent", "_site", "_status")
+    __slots__ = ("_connection", "_head", "_is_late", "_request", "_route", "_sent", "_since", "_site", "_status")
 
     def __init__(
         self, connection: ServerConnection, site: Site, route: Route, head: RequestHead, request: Request
@@ -37,19 +39,27 @@ class Exchange:
         self._route = route
         self._head = head
         self._request = request
+        self._since = connection.reactor.now
         self._status = 0
         self._sent = 0  # bytes of the answer's body
+        self._is_late = False
 
     async def run(self, answer: Awaitable[Response]) -> None:
         """Await `answer` (one of the two below), and send it."""
         connection = self._connection
         self._site.active += 1
+        limit = self._site.settings.request_timeout
+        timer = connection.reactor.call_later(limit, self._expired) if limit else None
         try:
             response = await self._first_word(answer)
             self._status = response.status
             if response.is_plain:
                 connection.respond(response)
                 self._sent = connection.body_size(self._head, response)
+            elif isinstance(response, Deferred):
+                await self._defer(response)
+            elif isinstance(response, Switching):
+                connection.switch(response, self._site)
             else:
                 await self._send_long(response)
         except (Exception, Cancelled) as error:
@@ -57,13 +67,28 @@ class Exchange:
             # request's body is the client's. Else the head is out, and nothing but a cut tells that more is missing.
             if not connection.transport.is_closing:
                 if connection.intake is None or error is not connection.intake.stream.failed:
-                    connection.report(error, f"while answering {self._head.method} {self._head.target}")
+                    connection.report(error, f"while answering {self._head.method} {self._head.target}", self._request)
                 connection.abort()
         finally:
             if self._status:
-                connection.note_access(self._head, self._request.user, self._status, self._sent)
+                connection.note(self._head, self._request, self._status, self._sent, self._since)
+            if timer is not None:
+                timer.cancel()
             self._site.leave()
             connection.exchange_over()
+
+    def _expired(self) -> None:
+        """It has taken as long as any request may: the client is told, if it has not heard anything yet."""
+        connection = self._connection
+        if connection.reply is not None:
+            connection.reply.expire()
+            return
+        connection.reached("request_timeout")
+        if self._status:
+            connection.abort()
+        else:
+            self._is_late = True
+            connection.give_up()
 
     async def _first_word(self, answer: Awaitable[Response]) -> Response:
         """The response, or that to an error. A cancelled future the handler has awaited is such an error; our own
@@ -74,7 +99,9 @@ class Exchange:
         except MISTAKES as error:
             if self._connection.transport.is_closing:
                 raise
-            return self._connection.error_response(error, self._head)
+            if self._is_late:
+                return error_response(self._connection.late_error(), self._head)
+            return self._connection.error_response(error, self._head, self._request)
 
     async def first(self, answer: object) -> Response:
         """The handler was called and gave something to await, or a body that is made while it is sent."""
@@ -89,9 +116,17 @@ class Exchange:
         intake = self._connection.intake
         if intake is not None:
             intake.check_size()
-            if self._route.wait_for_body:
+            if self._route.wait_for_body and not self._route.takes_stream:
                 await self._request.read()
         return await resolve(self._route.handler(self._request))
+
+    async def _defer(self, response: Deferred) -> None:
+        self._status = 0
+        reply = Reply(self._connection, self._site, self._head, self._request)
+        try:
+            await self._connection.defer(response, reply)
+        finally:
+            self._status, self._sent = reply.status, reply.sent
 
     # -- long answers ------------------------------------------------------------------------------------------------
 

@@ -108,11 +108,13 @@ class Intake:
         self._connection.deadline.move(now + settings.body_timeout)
         waited = now - self._since
         if waited > settings.body_grace and self._bytes < settings.body_rate * waited:
+            self._connection.reached("body_rate")
             raise HTTPError(408, f"the body came in slower than {settings.body_rate} bytes a second")
 
     def expired(self) -> None:
         """The connection's deadline has come while this body was awaited."""
         if not self.is_complete and not self.stream.is_paused:
+            self._connection.reached("body_timeout")
             seconds = self._connection.settings.body_timeout
             self.stream.fail(HTTPError(408, f"no byte of the body came for {seconds:g} s"))
 

@@ -9,13 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from reactor.errors import HTTPError, LocalProtocolError
 from reactor.http.body import BodyStream, too_large
+from reactor.http.defaults import brought
+from reactor.http.forwarding import Trust, claimed_clients
+from reactor.http.request_id import given_id, new_id
 from reactor.sansio.forms import FORM_TYPE, parse_form
 from reactor.sansio.head import RequestHead, ResponseHead
 from reactor.sansio.headers import Headers
+
+if TYPE_CHECKING:
+    from reactor.core.transport import ConnectionProtocol
+    from reactor.http.server import HTTPServer, Site
 
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -32,12 +39,17 @@ class Request:
     """One request. `head` is the parsed head itself: immutable, and shared by equal requests.
 
     * `params`: what the route's pattern captured, decoded
-    * `client`: the address the request came from, as text without a port
+    * `client`: the address the request came from, as text without a port. Where trusted proxies stand between
+      (`[server] trusted_proxies`) it is what they say; `peer` is who has the connection
+    * `forwarded`: there are forwarding fields, and nobody whom we trust has written them
+    * `secure`: whether it came encrypted, to us or to a trusted proxy
     * `user`: who it is from; None until a guard has said so
+    * `id`: what it is called in the logs
     * `body`: the whole body, for plain handlers; `async` handlers call `await request.read()` or iterate `chunks()`
     """
 
-    __slots__ = ("_body", "client", "head", "params", "secure", "stream", "user")
+    __slots__ = ("__weakref__", "_body", "_id", "client", "forwarded", "head", "params", "peer", "secure", "stream",
+                 "user")  # fmt: skip
 
     def __init__(
         self,
@@ -49,11 +61,34 @@ class Request:
     ) -> None:
         self.head = head
         self.params = params
-        self.client = client
+        self.client = self.peer = client
+        self.forwarded = head.forwarded
         self.secure = secure
         self.stream = stream
         self.user: str | None = None
         self._body: bytes | None = b"" if stream is None else None
+        self._id = ""
+
+    def believe(self, trust: Trust) -> None:
+        """Take over what trusted proxies say of where it is from."""
+        self.client, self.secure, is_believed = trust.resolve(self.peer, self.secure, self.head.headers)
+        self.forwarded = self.head.forwarded and not is_believed
+        if is_believed:
+            self._id = given_id(self.head.headers)
+
+    @property
+    def id(self) -> str:
+        """What it is called in the logs: what a trusted proxy has called it (X-Request-ID), else a new name, which is
+        made when it is first asked for. Unlike any other, but not secret.
+        """
+        if not self._id:
+            self._id = new_id()
+        return self._id
+
+    @property
+    def claimed_clients(self) -> list[str]:
+        """All addresses that forwarding fields name, whoever wrote them; "" for what is no address."""
+        return claimed_clients(self.head.headers) if self.head.forwarded else []
 
     @property
     def method(self) -> str:
@@ -264,13 +299,32 @@ class Response:
         return f"<Response {self.status}>"
 
 
+class Switching(Response):
+    """101: the connection leaves HTTP, and the protocol that `take_over` makes has it from then on. `headers` name what
+    it is, with Upgrade and Connection. Only for a request that has asked for it.
+    """
+
+    __slots__ = ("take_over",)
+
+    def __init__(self, headers: Pairs, take_over: Callable[[HTTPServer, Site], ConnectionProtocol]) -> None:
+        self.body, self.file, self.stream = b"", None, None
+        self.take_over = take_over
+        self.head = ResponseHead(101, Headers(headers))
+        self._wire, self._wire_date = b"", b""
+        self.is_plain = False
+
+    def with_headers(self, *pairs: tuple[str, str]) -> Switching:
+        return Switching([*self.headers, *pairs], self.take_over)
+
+
 def _final_head(status: int, pairs: tuple[tuple[str, str], ...], length: int | None) -> ResponseHead:
     if not 200 <= status <= 599:
         raise LocalProtocolError(f"{status} is not the status of a final response")
-    for name, _ in pairs:
-        if name.lower() in ("connection", "date"):
+    for name, value in pairs:
+        if name.lower() in ("connection", "date") and (status, value.lower()) != (426, "upgrade"):
             raise LocalProtocolError(f"header {name} is set by the server")
     head = ResponseHead(status, Headers(pairs), length=length)
+    head.attached = brought(head.headers)
     head.encoded  # noqa: B018 - checks every field now, in the handler's own frame
     return head
 

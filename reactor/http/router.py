@@ -32,9 +32,12 @@ class RouteError(ReactorError):
 
 
 class Route:
-    """One method set and pattern with its handler. `wait_for_body` is False for `async` handlers."""
+    """One method set and pattern with its handler. `wait_for_body` is False for `async` handlers, `takes_stream` True
+    for a plain one that is called at the head all the same and reads what follows itself.
+    """
 
-    __slots__ = ("guard", "guard_name", "handler", "max_body", "methods", "owner", "pattern", "wait_for_body")
+    __slots__ = ("guard", "guard_name", "handler", "max_body", "methods", "owner", "pattern", "takes_stream",
+                 "wait_for_body")  # fmt: skip
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Route:
         guard_name: str = "",
         max_body: int | None = None,
         owner: str = "",
+        takes_stream: bool = False,
     ) -> None:
         self.methods = methods
         self.pattern = pattern
@@ -54,6 +58,7 @@ class Route:
         self.guard_name = guard_name
         self.max_body = max_body
         self.owner = owner
+        self.takes_stream = takes_stream
         self.wait_for_body = not is_async(handler)
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from reactor.errors import LocalProtocolError, RemoteProtocolError
 from reactor.sansio.cookies import parse_cookies
@@ -53,12 +53,13 @@ class RequestHead:
     """A request line with its fields: immutable and shared between equal requests.
 
     `path` is in normal form (see `target`), `query` raw. `length` is the number of body bytes, or CHUNKED. `version`
-    is 10 or 11.
+    is 10 or 11. `attached` is for whoever handles it, to keep what he makes of the head alone: equal requests find it;
+    `noted` is the same for whoever logs it.
     """
 
-    __slots__ = ("_authority", "_cookies", "_form", "expects_continue", "forwarded", "headers", "is_conditional",
-                 "is_plain", "keep_alive", "length", "method", "path", "query", "target", "upgrade",
-                 "version")  # fmt: skip
+    __slots__ = ("_authority", "_cookies", "_form", "attached", "expects_continue", "forwarded", "headers",
+                 "is_conditional", "is_plain", "keep_alive", "length", "method", "noted", "path", "query", "target",
+                 "upgrade", "version")  # fmt: skip
 
     def __init__(
         self,
@@ -79,6 +80,8 @@ class RequestHead:
         self.length = length
         self._cookies: dict[str, str] | None = None
         self._form: dict[str, str] | None = None
+        self.attached: object = None
+        self.noted: Any = None
         if parts is not None:
             self.path, self.query = parts
             self._authority: str | None = None
@@ -238,10 +241,11 @@ class ResponseHead:
 
     `encoded` holds the bytes up to, but without, the empty line: the server appends Date, framing and Connection.
     `sized` is the same with the Content-Length, once `encoded` was asked for, where nothing else needs to be decided.
-    Building one for sending checks every field and raises `LocalProtocolError` for what must not go out.
+    Building one for sending checks every field and raises `LocalProtocolError` for what must not go out. `attached` is
+    for whoever handles it, to keep what he makes of the head alone.
     """
 
-    __slots__ = ("_encoded", "headers", "keep_alive", "length", "reason", "sized", "status", "version")
+    __slots__ = ("_encoded", "attached", "headers", "keep_alive", "length", "reason", "sized", "status", "version")
 
     def __init__(
         self, status: int, headers: Headers, *, length: int | None = 0, reason: str | None = None, version: int = 11
@@ -254,6 +258,7 @@ class ResponseHead:
         self.keep_alive = True
         self._encoded: bytes | None = None
         self.sized: bytes | None = None
+        self.attached: Any = None
 
     @property
     def encoded(self) -> bytes:

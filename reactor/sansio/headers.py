@@ -51,8 +51,16 @@ class Headers:
         if self._pairs is None:
             split = (line.partition(":") for line in self._lines)
             self._pairs = tuple((name.lower(), value.strip(" \t")) for name, _, value in split)
-            self._lines = []
         return self._pairs
+
+    def as_written(self) -> Iterator[tuple[str, str]]:
+        """The fields in order with their names as they came, which `__iter__` gives in lower case. For who passes them
+        on: there are programs that know a name only as it is usually written.
+        """
+        if not self._lines:
+            return iter(self._all_pairs())
+        split = (line.partition(":") for line in self._lines)
+        return ((name, value.strip(" \t")) for name, _, value in split)
 
     def __getitem__(self, name: str) -> str:
         return self._index[name.lower()]

@@ -29,7 +29,7 @@ from reactor.sansio.head import (
     parse_response_head,
 )
 from reactor.sansio.headers import Headers, encode_fields
-from reactor.sansio.memo import HeadMemo
+from reactor.sansio.memo import AnswerMemo, HeadMemo
 from reactor.sansio.states import (
     BODY,
     CLIENT,
@@ -53,6 +53,8 @@ from reactor.sansio.states import (
 )
 
 _UNBOUNDED: Final = -3  # what we send is chunked or ends with the connection: no count to keep
+_NO_REQUESTS: Final = HeadMemo(Limits(), entries=0)
+_NO_ANSWERS: Final = AnswerMemo(entries=0)
 
 
 class Connection:
@@ -63,15 +65,22 @@ class Connection:
     changes nothing. `has_data` is whether anything waits behind the request head that was returned last.
     """
 
-    __slots__ = ("_buffer", "_eof", "_error", "_head", "_is_partial", "_limits", "_line_end", "_memo", "_our_left",
-                 "_reader", "_role", "_scanned", "_skipped_blank", "has_data", "keep_alive", "ours",
+    __slots__ = ("_answers", "_buffer", "_eof", "_error", "_head", "_is_partial", "_limits", "_line_end", "_memo",
+                 "_our_left", "_reader", "_role", "_scanned", "_skipped_blank", "has_data", "keep_alive", "ours",
                  "theirs")  # fmt: skip
 
-    def __init__(self, role: Role, limits: Limits | None = None, memo: HeadMemo | None = None) -> None:
-        """`memo` may be shared by all connections of a server; it brings its limits."""
+    def __init__(
+        self,
+        role: Role,
+        limits: Limits | None = None,
+        memo: HeadMemo | None = None,
+        answers: AnswerMemo | None = None,
+    ) -> None:
+        """`memo` may be shared by all connections of a server, `answers` by those to one; each brings its limits."""
         self._role = role
-        self._memo = memo or HeadMemo(limits or Limits(), entries=0)
-        self._limits = self._memo.limits
+        self._answers = answers or _NO_ANSWERS
+        self._memo = memo or (HeadMemo(limits, entries=0) if limits else _NO_REQUESTS)
+        self._limits = limits or (self._answers if role is CLIENT else self._memo).limits
         self._buffer = ReceiveBuffer()
         self._eof = False
         self._error: tuple[str, int] | None = None  # words and status; the exception itself would hold us by its frames
@@ -131,6 +140,26 @@ class Connection:
         head, self.has_data = found
         self._take_request(head)
         return head
+
+    def receive_answer(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
+        """The common case of a client in one step: `data` is exactly one whole answer of known length, nothing else is
+        going on, and both sides stay. Then this is the same as `receive_data` and `next_event` until the End, and gives
+        head and body. Else None, and nothing has changed.
+        """
+        if self.theirs is not IDLE or self.ours is not DONE or self._is_partial or self._buffer or not self.keep_alive:
+            return None
+        end = data.find(b"\r\n\r\n", 0, self._limits.line) + 4
+        if end < 4 or self._is_head:
+            return None
+        try:
+            head = self._answers.parse(data[:end])
+        except RemoteProtocolError:
+            return None
+        if head.length != len(data) - end or head.status < 200 or not head.keep_alive:
+            return None
+        self.ours = self.theirs = IDLE
+        self._begin()
+        return head, data[end:]
 
     def receive_piece(self, data: bytes) -> bool:
         """A short way for what comes out of the middle of a body of known length: True if `data` is a piece of it, and
@@ -200,7 +229,10 @@ class Connection:
         raw = self._take_head()
         if raw is None:
             return self._no_head()
-        head = parse_response_head(raw, self._limits, self._head.method)
+        if self._head.method in ("HEAD", "CONNECT"):  # whose answers end with their heads
+            head = parse_response_head(raw, self._limits, self._head.method)
+        else:
+            head = self._answers.parse(raw)
         if head.status < 200:
             if head.status == 101:
                 if not self._head.upgrade:
@@ -328,6 +360,15 @@ class Connection:
         self._our_left = _UNBOUNDED if head.length == CHUNKED else head.length
         self.keep_alive = head.keep_alive and not close
         return wire[:-2] + b"Connection: close\r\n\r\n" if close else wire
+
+    def pass_on(self, head: RequestHead) -> None:
+        """Make the moves of sending a request whose bytes the caller has made himself of `head`, which he received. One
+        without a body is complete then.
+        """
+        state = self._check_move(RequestHead)
+        self._head = head
+        self._our_left = _UNBOUNDED if head.length == CHUNKED else head.length
+        self.ours = state if head.length else DONE
 
     def _send_response(self, head: ResponseHead, extra: bytes, close: bool) -> bytes:
         """The head with its framing (RFC 9112 6): a length where it is known, else chunks, else the end."""

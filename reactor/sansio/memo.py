@@ -8,7 +8,7 @@ was refused is never remembered.
 from __future__ import annotations
 
 from reactor.errors import RemoteProtocolError
-from reactor.sansio.head import Limits, RequestHead, parse_request_head
+from reactor.sansio.head import Limits, RequestHead, ResponseHead, parse_request_head, parse_response_head
 
 
 class HeadMemo:
@@ -74,3 +74,40 @@ class HeadMemo:
             self._old, self.young, self._room = self.young, {}, self.size
         self.young[raw] = head
         self._room -= len(raw)
+
+
+class AnswerMemo:
+    """The same for the heads of answers, for who asks a server again and again for the same things: heads without a
+    cookie that came twice, until `entries` of them are there. Then it begins anew: an answer's Date lasts a second.
+    """
+
+    __slots__ = ("_heads", "_seen", "entries", "limits")
+
+    LARGEST = 2 * 1024
+
+    def __init__(self, limits: Limits | None = None, entries: int = 256) -> None:
+        self.limits = limits or Limits()
+        self.entries = entries
+        self._heads: dict[bytes, ResponseHead] = {}
+        self._seen: set[int] = set()
+
+    def parse(self, raw: bytes) -> ResponseHead:
+        """The head of these bytes, which answers no HEAD and no CONNECT. Raises as `parse_response_head` does."""
+        return self._heads.get(raw) or self._parse(raw)
+
+    def _parse(self, raw: bytes) -> ResponseHead:
+        head = parse_response_head(raw, self.limits, "GET")
+        if self.entries and len(raw) <= self.LARGEST and "set-cookie" not in head.headers.index:
+            self._notice(raw, head)
+        return head
+
+    def _notice(self, raw: bytes, head: ResponseHead) -> None:
+        number = hash(raw)
+        if number in self._seen:
+            if len(self._heads) >= self.entries:
+                self._heads.clear()
+            self._heads[raw] = head
+        else:
+            if len(self._seen) >= self.entries:
+                self._seen.clear()
+            self._seen.add(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 import threading
@@ -11,23 +12,16 @@ from typing import IO
 import pytest
 
 import reactor.log as log_module
-from reactor.errors import StartError
 from reactor.log import MOST_WAITING, Log, Writer, escape
-from reactor.sansio.head import RequestHead
-from reactor.sansio.headers import Headers
 
 
 class Lines:
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.closed: list[IO[str]] = []
 
-    def write(self, stream: IO[str], line: str | None) -> None:
-        if line is None:
-            stream.close()
-            self.closed.append(stream)
-        else:
-            self.lines.append(line)
+    def write(self, stream: IO[str] | None, line: str | None) -> None:
+        assert line is not None
+        self.lines.append(line)
 
 
 @pytest.mark.parametrize(
@@ -58,44 +52,6 @@ def test_a_line_has_its_time_and_level_and_an_error_its_traceback() -> None:
     assert all(line.startswith("    ") for line in lines.lines[3:])
     assert any("Traceback" in line for line in lines.lines)
     assert not any("\x1b" in line or "\n" in line for line in lines.lines)
-
-
-def head(**fields: str) -> RequestHead:
-    pairs = [("host", "a"), *((name.replace("_", "-"), value) for name, value in fields.items())]
-    return RequestHead("GET", "/x?a=1", Headers(pairs))
-
-
-def test_the_access_log_is_the_combined_format_and_escaped(tmp_path: Path) -> None:
-    lines = Lines()
-    log = Log(lines.write)
-    assert log.open_access("access.log", tmp_path)
-    log.access(head(user_agent='evil" \x1b\\ \xe9', referer="http://b/"), "10.0.0.1", None, 200, 12)
-    log.access(head(), "::1", None, 404, 0)
-    first, second = lines.lines
-    assert first.startswith("10.0.0.1 - - [")
-    assert first.endswith('] "GET /x?a=1 HTTP/1.1" 200 12 "http://b/" "evil\\x22 \\x1b\\x5c é"')
-    assert second.endswith('"GET /x?a=1 HTTP/1.1" 404 0 "-" "-"')
-    log.close_access()
-    assert len(lines.closed) == 1
-
-
-def test_off_is_no_access_log_and_costs_no_line(tmp_path: Path) -> None:
-    lines = Lines()
-    log = Log(lines.write)
-    assert not log.open_access("off", tmp_path)
-    log.access(head(), "::1", None, 404, 0)
-    assert lines.lines == []
-
-
-def test_an_access_log_that_cannot_be_opened_leaves_the_one_before(tmp_path: Path) -> None:
-    lines = Lines()
-    log = Log(lines.write)
-    log.open_access("one.log", tmp_path)
-    with pytest.raises(StartError, match="cannot write the access log"):
-        log.open_access("no/such/two.log", tmp_path)
-    log.access(head(), "::1", None, 404, 0)
-    assert len(lines.lines) == 1
-    log.close_access()
 
 
 def test_the_writer_writes_in_order_and_ends_with_what_was_there() -> None:
@@ -168,6 +124,50 @@ def test_a_flood_of_log_lines_costs_no_owed_line(
     assert "5 lines of standard output were dropped" in errors
 
 
+def test_a_batch_counts_as_so_many_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    stuck = Stuck()
+    writer = Writer()
+    writer.write(stuck, "first")
+    assert stuck.entered.wait(10)
+    for _ in range(MOST_WAITING // 500 + 2):
+        writer.write(stuck, "\n".join(["line"] * 500))
+    stuck.go.set()
+    writer.close()
+    assert len(stuck.getvalue().split()) == 1 + MOST_WAITING
+    assert writer.lost == 1000
+    assert "1000 log lines were dropped" in capsys.readouterr().err
+
+
+class Full(io.StringIO):
+    """A file on a disk that is full, until there is room."""
+
+    name = "access.log"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_full = True
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_full_disk_is_told_once_until_there_is_room_again(capsys: pytest.CaptureFixture[str]) -> None:
+    full = Full()
+    writer = Writer()
+    for line in ("one", "two\nthree"):
+        writer._write_all([(full, line)])
+    assert writer.lost == 3
+    assert capsys.readouterr().err.count("cannot write to access.log: No space left on device") == 1
+    full.is_full = False
+    writer._write_all([(full, "four")])
+    assert full.getvalue() == "four\n"
+    full.is_full = True
+    writer._write_all([(full, "five")])
+    assert "cannot write" in capsys.readouterr().err
+
+
 def test_a_stream_that_fails_costs_the_others_nothing() -> None:
     broken, good = io.StringIO(), io.StringIO()
     broken.close()
@@ -177,3 +177,20 @@ def test_a_stream_that_fails_costs_the_others_nothing() -> None:
     writer.write(good, "b")
     writer.close()
     assert good.getvalue() == "a\nb\n"
+
+
+def test_a_stream_that_was_closed_at_the_start_costs_its_own_lines_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python has None for a standard stream that the shell has closed with `>&-`."""
+    errors = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", errors)
+    log = Log()
+    log.say("nobody hears it")
+    log.info("one")
+    log.close()
+    assert errors.getvalue().endswith(" info: one\n")
+    monkeypatch.setattr(sys, "stderr", None)
+    log = Log()
+    log.say("neither this")
+    log.error("nor this", ValueError("nor that"))
+    log.close()

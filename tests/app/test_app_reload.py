@@ -247,21 +247,25 @@ def test_settings_of_the_new_config_hold_for_new_requests(server: Server) -> Non
 
 
 def test_the_access_log_follows_the_config_and_a_bad_one_is_refused(server: Server, tmp_path: Path) -> None:
+    def asked(app: TestApp) -> int:
+        app.advance(1)
+        return sum("GET /count HTTP/1.1" in line for line in app.log_lines)
+
     with server.app as app:
         app._server["access_log"] = "one.log"
         server.reload()
         app.get("/count")
-        assert sum("GET /count HTTP/1.1" in line for line in app.log_lines) == 1
+        assert asked(app) == 1
         app._server["access_log"] = "no/such/directory/two.log"
         with pytest.raises(StartError, match="cannot write the access log"):
             server.reload(word="second")
         assert app.get("/count").text == "first 2"
-        assert sum("GET /count HTTP/1.1" in line for line in app.log_lines) == 2
+        assert asked(app) == 2
         assert "second stop" in server.log
         app._server["access_log"] = "off"
         server.reload()
         app.get("/count")
-        assert sum("GET /count HTTP/1.1" in line for line in app.log_lines) == 2
+        assert asked(app) == 2
 
 
 def test_hundred_reloads_keep_nothing_of_the_old_generations(server: Server) -> None:

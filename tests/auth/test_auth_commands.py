@@ -10,7 +10,7 @@ import pytest
 
 from plugins.auth.__main__ import main
 from plugins.auth.passwords import Passwords
-from plugins.auth.store import Store
+from plugins.auth.store import Store, Where
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -98,7 +98,8 @@ def test_an_impossible_password_is_refused(run: Run, password: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [[], ["add"], ["add", ""], ["add", "a:b"], ["add", "a\nb"], ["add", "x" * 65], ["rename", "ann"],
-     ["add", "ann", "password"], ["list", "ann"], ["add", "ann", "--password", "x"]],
+     ["add", "ann", "password"], ["list", "ann"], ["sessions"],
+     ["revoke", "a", "b", "c"], ["add", "ann", "--password", "x"]],
 )  # fmt: skip
 def test_what_is_not_understood_is_status_2(run: Run, store: Store, arguments: list[str]) -> None:
     status, _, error = run(*arguments, stdin="x\n")
@@ -164,8 +165,40 @@ def test_a_new_password_ends_the_sessions(run: Run, store: Store) -> None:
     run("passwd", "ann", stdin="y\n")
     assert store.session(b"1") is None
     changes = store.changes()
-    assert changes and changes.ended == [b"1"]
+    assert changes and [ended.why for ended in changes.ended] == ["password"]
     store.close()
+
+
+def add_sessions(store: Store, *digests: bytes) -> None:
+    store.open()
+    stored = store.password("ann")
+    assert stored
+    for number, digest in enumerate(digests):
+        where = Where(f"192.0.2.{number}", "Firefox on Linux")
+        assert store.add_session(digest, "ann", stored, 60.0 * number, where=where)
+    store.close()
+
+
+def test_sessions_are_listed_with_where_they_are_from(run: Run, store: Store) -> None:
+    run("add", "ann", stdin="x\n")
+    assert run("sessions", "ann") == (0, "ann is not logged in anywhere\n", "")
+    add_sessions(store, b"\x01" * 32, b"\x02" * 32)
+    status, output, _ = run("sessions", "ann")
+    first, second = output.splitlines()
+    assert status == 0 and first.startswith("020202020202  since ") and second.startswith("010101010101  since ")
+    assert first.endswith("  192.0.2.1  Firefox on Linux")
+    assert run("sessions", "bob") == (1, "", "there is no account bob\n")
+
+
+def test_sessions_are_revoked_one_or_all(run: Run, store: Store) -> None:
+    run("add", "ann", stdin="x\n")
+    add_sessions(store, b"\x01" * 32, b"\x02" * 32, b"\x02" + b"\x03" * 31)
+    assert run("revoke", "ann", "02") == (1, "", "ann has several such sessions: 02\n")
+    assert run("revoke", "ann", "ff") == (1, "", "ann has no such session: ff\n")
+    assert run("revoke", "ann", "0101") == (0, "ended 1 session of ann\n", "")
+    assert run("revoke", "ann") == (0, "ended 2 sessions of ann\n", "")
+    assert run("revoke", "ann") == (0, "ended 0 sessions of ann\n", "")
+    assert run("sessions", "ann")[1] == "ann is not logged in anywhere\n"
 
 
 def test_no_password_is_in_the_file_in_plain(run: Run, store: Store) -> None:

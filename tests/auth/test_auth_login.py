@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from plugins.auth import Options
-from reactor import ConfigError, Overloaded, Plugin, Request, Response, StartError
+from reactor import ConfigError, Overloaded, Plugin, Response, StartError
 from reactor.core.offload import Pool
 from reactor.testing import Answer, TestApp, check_plugin
 
@@ -195,7 +195,8 @@ def test_the_page_has_no_script_and_nothing_from_elsewhere(app: TestApp) -> None
 def test_whoami_names_who_is_logged_in(app: TestApp) -> None:
     cookie = login(app)
     for path in ("/whoami", "/whoami/"):
-        assert app.get(path, headers={"Cookie": cookie}).json() == {"status": "success", "username": "admin"}
+        answer = app.get(path, headers={"Cookie": cookie}).json()
+        assert answer == {"status": "success", "username": "admin", "name": "admin", "guest": False}
         assert app.get(path).status == 401
 
 
@@ -465,7 +466,9 @@ def test_a_password_changed_between_check_and_entry_lets_nobody_in(app: TestApp)
 # -- load ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_login_that_finds_the_hash_queue_full_gets_503(app: TestApp) -> None:
+def test_a_login_that_finds_the_hash_queue_full_gets_503(start: Start) -> None:
+    app = start({"remember": "0"})
+
     class Full:
         def run(self, function: object, *args: object) -> object:
             raise Overloaded("too much is waiting")
@@ -474,7 +477,7 @@ def test_a_login_that_finds_the_hash_queue_full_gets_503(app: TestApp) -> None:
             return True
 
     cookie = login(app)
-    app.app._pools["hash"] = Full()  # type: ignore[assignment]
+    app.app.pools["hash"] = Full()  # type: ignore[assignment]
     answer = app.post("/login", form=RIGHT)
     assert answer.status == 503 and answer.headers["retry-after"]
     assert app.get("/", headers={"Authorization": basic("admin", "password")}).status == 503
@@ -515,9 +518,9 @@ def test_an_id_that_the_store_does_not_know_is_not_asked_for_again_at_once(app: 
 
 @pytest.mark.parametrize("password", ["x" * 1025, "\0" * 2000, "é" * 600])
 def test_an_enormous_password_is_not_hashed(app: TestApp, password: str) -> None:
-    app.app._pools.pop("hash")
+    app.app.pools.pop("hash")
     assert app.post("/login", form={"username": "admin", "password": password}).status == 401
-    assert "hash" not in app.app._pools
+    assert "hash" not in app.app.pools
 
 
 def test_an_enormous_body_is_refused(app: TestApp) -> None:
@@ -574,13 +577,12 @@ def test_logins_whose_client_is_gone_take_no_place_in_the_hash_queue(
     app: TestApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Pool, "_start_thread", lambda pool: None)  # the threads are busy all the time
-    pool = app.app._pools["hash"] = app.app._start_pool("hash")
+    pool = app.app.pools["hash"] = app.app._start_pool("hash")
     assert isinstance(pool, Pool)
-    body = b'{"username": "admin", "password": "wrong"}'
-    head = f"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    for _ in range(40):
+    for number in range(10, 50):
+        body = b'{"username": "user%d", "password": "wrong"}' % number
         transport = app.connect()
-        transport.feed(head + body)
+        transport.feed(b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         app.reactor.settle()
         assert transport.sent == b"" and pool.waiting == 1  # it waits, and is not refused
         transport.abort(ConnectionResetError())
@@ -786,14 +788,8 @@ def test_a_damaged_database_is_a_start_error(start: Start, tmp_path: Path) -> No
         start()
 
 
-def test_under_tls_the_session_cookie_is_secure(app: TestApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Request.__init__
-
-    def secure(self: Request, *args: object, **more: object) -> None:
-        plain(self, *args, **{**more, "secure": True})  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Request, "__init__", secure)
-    answer: Answer = app.post("/login", form=RIGHT)
+def test_under_tls_the_session_cookie_is_secure(app: TestApp) -> None:
+    answer: Answer = app.post("/login", form=RIGHT, secure=True)
     assert answer.headers.all("set-cookie")[1].endswith("; Secure")
 
 

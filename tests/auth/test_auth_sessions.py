@@ -34,9 +34,9 @@ def test_listeners_hear_of_each_session_that_ends() -> None:
     for digest in (b"1", b"2", b"3"):
         table.add(digest, Session("ann", 0.0, 0.0))
     table.end(b"1")
-    table.end_all_but({b"3"})
-    table.end(b"unknown")
-    assert heard == [(b"1", "ann"), (b"2", "ann"), (b"unknown", "")]
+    table.end(b"2", "whoever")
+    table.end(b"unknown", "bob")
+    assert heard == [(b"1", "ann"), (b"2", "ann"), (b"unknown", "bob")]
     stop()
     table.end(b"3")
     assert len(heard) == 3 and not table.known

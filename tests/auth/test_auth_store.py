@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import plugins.auth.store as store_module
-from plugins.auth.store import MIGRATIONS, SessionRow, Store
+from plugins.auth.schema import MIGRATIONS
+from plugins.auth.store import Changes, Ended, Expiry, SessionRow, Store
 from reactor import StartError
 
 
@@ -105,9 +106,12 @@ def test_what_expired_is_ended_and_named(store: Store) -> None:
     for digest, created in ((b"old", 10.0), (b"idle", 50.0), (b"new", 90.0)):
         store.add_session(digest, "ann", "hash", created)
     store.touch_sessions([(b"old", 95.0)])
-    assert sorted(store.prune(60.0, 20.0)) == [b"idle", b"old"]
+    store.prune(Expiry(60.0, 20.0))
     assert store.session(b"new") is not None
-    assert store.prune(60.0, 20.0) == []
+    news = Changes([Ended(b"idle", "ann", "idle"), Ended(b"old", "ann", "age")], None, by_others=False)
+    assert store.changes() == news
+    store.prune(Expiry(60.0, 20.0))
+    assert store.changes() is None
 
 
 def test_nothing_changed_is_told_as_nothing(store: Store) -> None:
@@ -121,11 +125,11 @@ def test_sessions_that_another_process_ends_are_news_once(store: Store, other: S
     store.add_session(b"2", "ann", "hash", 2.0)
     other.end_session(b"1")
     changes = store.changes()
-    assert changes is not None and changes.ended == [b"1"] and changes.live is None
+    assert changes == Changes([Ended(b"1", "ann", "logout")], None, by_others=True)
     assert store.changes() is None
     other.set_password("ann", "new", 3.0)
     changes = store.changes()
-    assert changes is not None and changes.ended == [b"2"]
+    assert changes == Changes([Ended(b"2", "ann", "password")], None, by_others=True)
 
 
 def test_other_news_ends_no_session(store: Store, other: Store) -> None:
@@ -143,7 +147,7 @@ def test_a_process_that_slept_too_long_gets_all_that_is_left(
     other.end_session(b"1")
     other.end_session(b"2")
     monkeypatch.setattr(store_module, "ENDED_SECONDS", -10)
-    other.prune(0.0, 0.0)
+    other.prune(Expiry(0.0, 0.0))
     changes = store.changes()
     assert changes is not None and changes.live == {b"3"}
 

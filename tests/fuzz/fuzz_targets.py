@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 
+import websockets.frames
+import websockets.protocol
 from fuzzer import Target
 
 import peer.framing
 import peer.messages
 import peer.protocol
+import plugins.proxy.conf
 import plugins.static.codings
 import plugins.static.conditional
 import plugins.static.ranges
+import reactor.http.frames
 import reactor.sansio.buffer
 import reactor.sansio.cookies
 import reactor.sansio.fields
@@ -25,11 +30,12 @@ import reactor.sansio.head
 import reactor.sansio.headers
 import reactor.sansio.http1
 import reactor.sansio.memo
+import reactor.sansio.proxy_header
 import reactor.sansio.target
 from peer.errors import FrameError
 from peer.framing import Framer
 from peer.messages import Unknown, decode, encode
-from reactor.errors import HTTPError, RemoteProtocolError
+from reactor.errors import ConfigError, HTTPError, RemoteProtocolError
 from reactor.sansio.http1 import (
     CLIENT,
     IDLE,
@@ -185,6 +191,72 @@ def codings(data: bytes) -> None:
     assert plugins.static.codings.choose(data.decode("latin-1"), ("br", "gzip")) in ("br", "gzip", "identity")
 
 
+def proxy_conf(data: bytes) -> None:
+    try:
+        plugins.proxy.conf.parse(data.decode("utf-8", "replace"), "proxy.conf")
+    except ConfigError as error:
+        assert str(error)
+
+
+# -- WebSocket ---------------------------------------------------------------------------------------------------------
+
+
+def frames(data: bytes) -> None:
+    """What a client has said, and what it is answered, does not depend on how it was cut; nothing is over the limit."""
+    whole = _said([data])
+    assert whole == _said(_cut(data)), "it depends on the cut"
+    assert all(len(message) <= LARGEST for message in whole[0])
+
+
+def _said(pieces: Iterable[bytes]) -> tuple[list[str | bytes], list[bytes], bytes, bool]:
+    connection = reactor.http.frames.Frames(LARGEST)
+    for piece in pieces:
+        if piece and not connection.is_over:
+            connection.receive(piece)
+    return connection.messages, connection.pongs, b"".join(connection.data_to_send()), connection.is_over
+
+
+def _frame(first: int, payload: bytes) -> bytes:
+    size = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2, "big")
+    return bytes([first]) + size + b"\0\0\0\0" + payload
+
+
+LARGEST = 1000
+FRAMES = (
+    _frame(0x81, b"hello"), _frame(0x82, bytes(200)),
+    _frame(0x01, b"\xc3") + _frame(0x89, b"") + _frame(0x80, b"\xa9"),
+    _frame(0x88, b"\x03\xe8bye"), _frame(0x8A, b"pong") + _frame(0x81, b"x" * 1001),
+    _frame(0x02, b"a") + _frame(0x00, b"b"), b"\x81\xff" + bytes(12 + 119), b"\x81\xfe\0\x05\0\0\0\0hello",
+)  # fmt: skip
+FRAME_TOKENS = (
+    b"\x81\x80\0\0\0\0", b"\x80\x80\0\0\0\0", b"\x01\x81\0\0\0\0a", b"\x89\x80\0\0\0\0", b"\x88\x82\0\0\0\0\x03\xe8",
+    b"\xff", b"\x81\x05hello", b"\xfe\0\x7e", b"\xff\0\0\0\0\0\0\0\x01", b"\xed\xa0\x80", b"\xf0\x9f\x98\x80",
+)  # fmt: skip
+
+
+def proxy_header(data: bytes) -> None:
+    """Whom it names, and how many bytes it takes, does not depend on the cut; it takes no more than its bound."""
+    whole = _proxied([data])
+    assert whole == _proxied(_cut(data)), "it depends on the cut"
+    assert whole == _proxied(data[at : at + 1] for at in range(len(data))), "it depends on the cut"
+    if isinstance(whole, tuple):
+        taken, _, is_complete = whole
+        assert taken <= reactor.sansio.proxy_header.LONGEST_BINARY
+        assert is_complete or taken == len(data)
+
+
+def _proxied(pieces: Iterable[bytes]) -> tuple[int, str, bool] | str:
+    header, taken = reactor.sansio.proxy_header.ProxyHeader(), 0
+    try:
+        for piece in pieces:
+            taken += header.feed(piece)
+    except RemoteProtocolError as error:
+        return str(error)
+    if header.client is not None:
+        assert str(ip_address(header.client.host)) == header.client.host and 0 <= header.client.port < 65536
+    return taken, str(header.client), header.is_complete
+
+
 # -- peers -------------------------------------------------------------------------------------------------------------
 
 
@@ -252,6 +324,15 @@ TARGETS = (
            (b'"', b"W/", b",", b" GMT")),
     Target("codings", codings, (plugins.static.codings,), (b"gzip;q=0.5, br, *;q=0", b"identity"),
            (b";q=", b",", b"0.", b"*")),
+    Target("frames", frames, (reactor.http.frames, websockets.protocol, websockets.frames), FRAMES, FRAME_TOKENS),
+    Target("proxy-conf", proxy_conf, (plugins.proxy.conf,), (
+        b'host "a:80" {\n  proxy_pass http://b:1;\n  dist_policy random\n}\n# c\nhost b { proxy_set_header X "}"; }',
+    ), (b"host ", b"{", b"}", b";", b'"', b"#", b"\n", b"proxy_pass http://a;", b"dist_policy ", b"\\", b"$host")),
+    Target("proxy-header", proxy_header, (reactor.sansio.proxy_header,), (
+        b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\nGET /", b"PROXY TCP6 ::1 ::2 1 2\r\n", b"PROXY UNKNOWN\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0f\xc0\0\2\7\xc6\x33\x64\1\xdc\4\1\xbb\4\0\0\x16\3",
+        b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24" + bytes(36),
+    ), (b"\r\n", b" ", b"PROXY ", b"TCP4 ", b"::ffff:1.2.3.4", b"65535", b"\x21\x31\0\xd8", b"\3\0\4", b"\xff")),
     Target("peer", peer_frames, (peer.framing, peer.messages, peer.protocol, reactor.sansio.buffer), MESSAGES,
            JSON_TOKENS),
 )  # fmt: skip

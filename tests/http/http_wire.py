@@ -25,9 +25,9 @@ class Wire:
         self.access: list[tuple[str, int, int]] = []
         self.server.on_error = lambda error, where: self.errors.append(error)
         self.reactor.on_error = lambda error, where: self.errors.append(error)
-        self.server.on_access = lambda head, client, user, status, sent: self.access.append(
-            (head.target if head else "", status, sent)
-        )
+        self.server.observe(lambda answered: self.access.extend(
+            (head.target if head else "", status, sent) for head, _, _, status, sent, _ in answered
+        ))  # fmt: skip
 
     def route(
         self, methods: str, pattern: str, handler: Handler, guard: Guard | None = None, max_body: int | None = None

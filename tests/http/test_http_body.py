@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -155,3 +156,34 @@ def test_the_trailers_of_a_request_are_there_when_its_body_has_been_read(sender:
     sender.start(request.read())
     assert request.trailers["X-Sum"] == "1"
     assert len(Request(RequestHead("GET", "/", Headers()), "", {}).trailers) == 0
+
+
+PIECES = 100_000
+
+
+def test_a_body_in_tiny_pieces_takes_no_more_than_its_bytes_do(sender: Sender) -> None:
+    """Whoever sends chunks of two bytes would else take twenty times as much of our memory as of the network."""
+    request, stream = sender.request()
+    task = sender.start(request.read())
+    tracemalloc.start()
+    for number in range(PIECES):
+        stream.feed(b"%02d" % (number % 100))
+        sender.reactor.settle()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    stream.finish(Headers())
+    sender.reactor.settle()
+    assert task.result() == b"".join(b"%02d" % (number % 100) for number in range(PIECES))
+    assert peak < 4 * 2 * PIECES
+
+
+def test_a_read_of_many_pieces_that_is_cancelled_loses_nothing(sender: Sender) -> None:
+    request, stream = sender.request()
+    task = sender.start(request.read())
+    for number in range(1000):
+        stream.feed(b"%03d" % number)
+        sender.reactor.settle()
+    task.cancel()
+    sender.reactor.settle()
+    stream.finish(Headers())
+    assert sender.start(request.read()).result() == b"".join(b"%03d" % number for number in range(1000))

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
+from tls_client import TLSClient, loopback_tls
 
 from reactor.core.address import Address
 from reactor.core.listener import Listener, bind
 from reactor.core.loop import Reactor
+from reactor.core.tls import Handshake, TLSTransport
 from reactor.core.transport import Transport
 
 T = TypeVar("T")
@@ -24,7 +26,8 @@ SECONDS = 10.0
 class Loop:
     """`run` and `until` turn the reactor; errors that nobody took end up in `errors`."""
 
-    def __init__(self) -> None:
+    def __init__(self, secure: bool = False) -> None:
+        self.secure = secure  # whether `connected` makes TLS connections
         self.reactor = Reactor()
         self.errors: list[BaseException] = []
         self.reactor.on_error = lambda error, where: self.errors.append(error)
@@ -108,8 +111,34 @@ class Recorder:
         self.error = error
 
 
+@pytest.fixture(params=["plain", "tls"])
+def either_loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
+    """What is tested holds with TLS as it does without."""
+    loop = Loop(secure=request.param == "tls")
+    yield loop
+    loop.close()
+    assert loop.errors == []
+
+
+def put_on_transport(loop: Loop, sock: socket.socket, peer: object, client: socket.socket, protocol: Recorder) -> Any:
+    """What the client is spoken to through: its socket, or TLS over that."""
+    if not loop.secure:
+        Transport(loop.reactor, sock, peer, protocol)
+        return client
+    server, context = loopback_tls()
+
+    def ended(handshake: Handshake) -> None:
+        assert handshake.socket is not None, handshake.failure
+        TLSTransport(loop.reactor, handshake.socket, peer, protocol)
+
+    Handshake(loop.reactor, sock, peer, server, SECONDS, ended)
+    tls = TLSClient(client, context)
+    loop.until(lambda: tls.step() and protocol.heard)
+    return tls
+
+
 @contextmanager
-def connected(loop: Loop, protocol: Recorder, *, buffer: int = 0) -> Iterator[socket.socket]:
+def connected(loop: Loop, protocol: Recorder, *, buffer: int = 0) -> Iterator[Any]:
     """The other end of a connection that `protocol` sits on; small kernel buffers if asked for."""
     server = socket.create_server(("127.0.0.1", 0))
     if buffer:
@@ -122,16 +151,15 @@ def connected(loop: Loop, protocol: Recorder, *, buffer: int = 0) -> Iterator[so
     server.close()
     accepted.setblocking(False)
     client.setblocking(False)
-    Transport(loop.reactor, accepted, peer, protocol)
     try:
-        yield client
+        yield put_on_transport(loop, accepted, peer, client, protocol)
     finally:
         client.close()
         protocol.transport.abort()
         loop.until(lambda: protocol.lost)
 
 
-def receive(client: socket.socket, size: int = 1 << 20) -> bytes | None:
+def receive(client: Any, size: int = 1 << 20) -> bytes | None:
     """What is there now: None for nothing yet, b"" for the end."""
     try:
         return client.recv(size)
@@ -139,7 +167,7 @@ def receive(client: socket.socket, size: int = 1 << 20) -> bytes | None:
         return None
 
 
-def receive_all(loop: Loop, client: socket.socket) -> bytes:
+def receive_all(loop: Loop, client: Any) -> bytes:
     """To the end."""
     data = bytearray()
 
@@ -152,7 +180,7 @@ def receive_all(loop: Loop, client: socket.socket) -> bytes:
     return bytes(data)
 
 
-def reset(sock: socket.socket) -> None:
+def reset(sock: Any) -> None:
     """Close with a reset instead of an end."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,12 @@ class Peer:
         """Type a command and wait for each of its lines, in order; the last."""
         self.type(command)
         return [self.wait_for(answer) for answer in answers][-1]
+
+    def join(self, channel: str, *ids: str) -> None:
+        """And wait until it is linked with these, whoever has dialled."""
+        self.ask(f"join {channel}", "Auto-connected to")
+        linked = [re.compile(rf"peer: {re.escape(one)}$", re.MULTILINE).search for one in ids]
+        wait_until(lambda: all(find(self.text) for find in linked), SECONDS, lambda: self.text, self.process)
 
     def quit(self) -> None:
         self.type("quit")

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -58,7 +58,9 @@ def command(config: Path) -> list[str]:
 class Server:
     """A server process from its first line to its end. Whatever happens in the `with` block, it is gone after it."""
 
-    def __init__(self, config: Path, command_line: list[str] | None = None) -> None:
+    def __init__(
+        self, config: Path, command_line: list[str] | None = None, *, pass_fds: Sequence[int] = ()
+    ) -> None:
         """`command_line` replaces `python -m reactor`. Modules beside the config can be plugins (`use = NAME`)."""
         self.config = config
         self.allowed: list[str] = []  # parts of lines on standard error that a test expects
@@ -71,6 +73,7 @@ class Server:
             self.process = subprocess.Popen(
                 command_line or command(config), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
                 env={**ENVIRONMENT, "PYTHONPATH": str(config.parent)}, start_new_session=True,
+                pass_fds=pass_fds,
             )  # fmt: skip
 
     def __enter__(self) -> Server:

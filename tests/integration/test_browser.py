@@ -132,7 +132,7 @@ def test_a_person_logs_in_looks_around_and_logs_out(page: Page, context: Browser
     expect(page.get_by_text("Logged in as admin")).to_be_visible()
 
     page.goto(site.url + "/whoami")
-    assert json.loads(page.inner_text("body")) == {"status": "success", "username": "admin"}
+    assert json.loads(page.inner_text("body"))["username"] == "admin"
     page.go_back()
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("heading")).to_have_text("Logged out")

@@ -166,7 +166,7 @@ def test_two_attempts_that_connect_in_one_turn_have_one_winner(loop: Loop, monke
     with server() as one, server() as two:
         names = Names(loop, one.getsockname(), two.getsockname())
         task = loop.reactor.spawn(dial(loop.reactor, names, Address("many", 1), Recorder))
-        loop.reactor.timers.pop_due(loop.reactor._clock() + 1)[0].callback()  # type: ignore[misc]
+        loop.reactor.timers.pop_due(loop.reactor.clock() + 1)[0].callback()  # type: ignore[misc]
         loop.until(lambda: task.done)
         task.result().transport.abort()
         loop.turn()

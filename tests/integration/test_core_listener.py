@@ -15,10 +15,10 @@ from loopback import HOSTS, Loop, descriptors, loop, receive, receive_all
 
 import reactor.core.listener
 from reactor.__main__ import main
-from reactor.app import bind_all
 from reactor.core.address import Address, parse_address
 from reactor.core.listener import Listener, bind
 from reactor.errors import StartError
+from reactor.sockets import Sockets
 
 __all__ = ["loop"]
 
@@ -88,7 +88,7 @@ def test_a_machine_without_ipv6_says_so_in_one_line(monkeypatch: pytest.MonkeyPa
 def test_of_several_addresses_all_are_bound_or_none() -> None:
     before = descriptors()
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(StartError):
-        bind_all([Address("127.0.0.1", 0), Address("127.0.0.1", taken.getsockname()[1])])
+        Sockets().bind([Address("127.0.0.1", 0), Address("127.0.0.1", taken.getsockname()[1])])
     assert descriptors() == before
 
 
@@ -111,7 +111,7 @@ def test_the_program_ends_with_one_line_and_status_1_where_the_port_is_taken(
 def test_over_the_limit_clients_are_told_and_closed(loop: Loop) -> None:
     accepted: list[socket.socket] = []
     listener = loop.listen(
-        lambda sock, peer: accepted.append(sock), has_room=lambda: len(accepted) < 2, refusal=b"503 no room"
+        lambda sock, peer: accepted.append(sock), has_room=lambda: len(accepted) < 2, refusal=lambda: b"503 no room"
     )
     with clients(listener, 5) as made:
         made[4].setblocking(True)
@@ -142,46 +142,106 @@ def test_a_closed_listener_accepts_nobody_and_can_be_closed_again(loop: Loop) ->
         socket.create_connection(address, 1)
 
 
-def test_without_descriptors_it_pauses_says_so_once_and_goes_on(
-    loop: Loop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reactor.core.listener, "PAUSE", 0.1)
+class NoDescriptors:
+    """While this lasts, this process can open nothing. `turns` counts those of the loop meanwhile."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.turns = 0
+        self._fillers: list[int] = []
+        self._before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        real = loop.reactor._selector.select
+
+        def select(timeout: float | None = None) -> list[object]:
+            self.turns += 1
+            return real(timeout)
+
+        loop.reactor._selector.select = select  # type: ignore[method-assign,assignment]
+
+    def __enter__(self) -> NoDescriptors:
+        most = max(map(int, os.listdir("/proc/self/fd"))) + 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, self._before[1]))
+        fill(self._fillers)
+        self.turns = 0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._before)
+        for descriptor in self._fillers:
+            os.close(descriptor)
+
+
+def test_without_descriptors_clients_are_told_it_says_so_once_and_goes_on(loop: Loop) -> None:
     troubles: list[str] = []
     accepted: list[socket.socket] = []
-    listener = loop.listen(lambda sock, peer: accepted.append(sock), on_trouble=troubles.append)
-    with clients(listener, 3):
-        loop.wait(0.01)
-        for sock in accepted:
-            sock.close()
-        accepted.clear()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with clients(listener, 3):
-        turns = 0
-        fillers: list[int] = []
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
-        try:
-            fill(fillers)
-            real = loop.reactor._selector.select
-
-            def select(timeout: float | None = None) -> list[object]:
-                nonlocal turns
-                turns += 1
-                return real(timeout)
-
-            loop.reactor._selector.select = select  # type: ignore[method-assign,assignment]
-            loop.reactor.call_later(0.35, loop.reactor.stop)
+    listener = loop.listen(
+        lambda sock, peer: accepted.append(sock), on_trouble=troubles.append, refusal=lambda: b"503 no room"
+    )
+    with clients(listener, 3) as made:
+        with NoDescriptors(loop) as none:
+            loop.reactor.call_later(0.3, loop.reactor.stop)
             loop.reactor.run()
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            for descriptor in fillers:
-                os.close(descriptor)
+            assert [receive(sock) for sock in made] == [b"503 no room"] * 3
+            assert [receive(sock) for sock in made] == [b""] * 3
         assert accepted == []
+        assert listener.refused == 3
         assert len(troubles) == 1
         assert "Too many open files" in troubles[0]
-        assert turns < 100  # it looks away instead of spinning
+        assert none.turns < 100  # it does not spin
+    with clients(listener, 3):
         loop.until(lambda: len(accepted) == 3)
         for sock in accepted:
             sock.close()
+
+
+def test_without_descriptors_those_go_first_that_can_be_spared(loop: Loop) -> None:
+    accepted: list[socket.socket] = []
+
+    def make_room() -> None:
+        accepted.pop(0).close()
+
+    listener = loop.listen(lambda sock, peer: accepted.append(sock), make_room=make_room)
+    with clients(listener, 2) as idle:
+        loop.until(lambda: len(accepted) == 2)
+        with clients(listener, 1) as made, NoDescriptors(loop):
+            loop.until(lambda: receive(idle[0]) == b"")
+            assert len(accepted) == 2
+            assert receive(made[0]) is None
+    for sock in accepted:
+        sock.close()
+
+
+def test_without_even_the_reserve_it_looks_away_instead_of_spinning(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reactor.core.listener, "PAUSE", 0.1)
+    accepted: list[socket.socket] = []
+    listener = loop.listen(lambda sock, peer: accepted.append(sock))
+    with clients(listener, 3):
+        assert listener._reserve is not None
+        os.close(listener._reserve)
+        listener._reserve = None
+        with NoDescriptors(loop) as none:
+            loop.reactor.call_later(0.35, loop.reactor.stop)
+            loop.reactor.run()
+        assert (accepted, none.turns < 100) == ([], True)
+        loop.until(lambda: len(accepted) == 3)
+        for sock in accepted:
+            sock.close()
+
+
+def test_a_listener_that_is_paused_leaves_its_clients_to_whoever_has_the_socket_too(loop: Loop) -> None:
+    accepted: list[socket.socket] = []
+    listener = loop.listen(lambda sock, peer: accepted.append(sock))
+    listener.pause()
+    with clients(listener, 2):
+        loop.wait(0.05)
+        assert accepted == []
+        other, _ = listener.sock.accept()
+        other.close()
+        listener.resume()
+        loop.until(lambda: len(accepted) == 1)
+    for sock in accepted:
+        sock.close()
 
 
 def fill(descriptors: list[int]) -> None:

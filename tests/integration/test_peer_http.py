@@ -32,7 +32,7 @@ class Web(NamedTuple):
 
 def with_web(peer: Peer) -> Web:
     line = peer.wait_for("[Peer] HTTP interface: ")
-    match = re.fullmatch(r"\[Peer\] HTTP interface: (http://127\.0\.0\.1:\d+)/#token=([0-9a-f]{32})", line)
+    match = re.fullmatch(r"\[Peer\] HTTP interface: (http://127\.0\.0\.1:\d+)/chat/#token=([0-9a-f]{32})", line)
     assert match is not None, line
     return Web(*match.groups())
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,7 +39,9 @@ class Display(pyte.Screen):
 class Seat:
     """A terminal, and a program in its foreground."""
 
-    def __init__(self, folder: Path, command: Sequence[str], size: tuple[int, int] = (80, 24)) -> None:
+    def __init__(
+        self, folder: Path, command: Sequence[str], size: tuple[int, int] = (80, 24), env: Mapping[str, str] = UTF8
+    ) -> None:
         self.master, self.terminal = os.openpty()
         os.set_blocking(self.master, False)
         self.display = Display(*size)
@@ -50,7 +52,7 @@ class Seat:
         self._stderr = folder / "stderr"
         with self._stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=UTF8, stdin=self.terminal, stdout=self.terminal, stderr=stderr,
+                command, cwd=ROOT, env=env, stdin=self.terminal, stdout=self.terminal, stderr=stderr,
                 start_new_session=True, preexec_fn=take_terminal,
             )  # fmt: skip
 

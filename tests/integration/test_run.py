@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -362,8 +363,9 @@ def test_a_reload_moves_to_another_address(slow_config: Path) -> None:
 
 
 def test_a_reload_to_a_port_in_use_changes_nothing(slow_config: Path, tmp_path: Path) -> None:
-    with Server(slow_config) as server, connected(server) as wire:
-        configure(slow_config, "second", listen=f"127.0.0.1:{server.port}")
+    taken = socket.create_server(("127.0.0.1", 0))
+    with taken, Server(slow_config) as server, connected(server) as wire:
+        configure(slow_config, "second", listen=f"127.0.0.1:{taken.getsockname()[1]}")
         server.allowed.append("another program has this port")
         server.reload("not reloaded, the old configuration stays: cannot listen on")
         assert wire.get("/word").body == "first"

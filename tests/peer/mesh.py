@@ -11,11 +11,13 @@ from typing import Any
 
 from wires import Wires
 
+from peer.audience import Deaf
 from peer.contact import Contact
 from peer.letters import Letter
 from peer.link import Link
+from peer.memory import MemoryStore
 from peer.node import Listed, Node, Settings
-from peer.store import Change, Entry, MemoryStore, Received, Saved, Sent, Store
+from peer.store import Change, Entry, Received, Saved, Sent, Settled, Store
 from reactor.core.address import Address
 from reactor.core.task import Future
 from reactor.testing import FakeReactor, MemoryTransport
@@ -28,7 +30,7 @@ NONCE = "4e" * 16
 Json = dict[str, Any]
 
 
-class Ears:
+class Ears(Deaf):
     """Hears all that a node tells its audience."""
 
     def __init__(self) -> None:
@@ -111,7 +113,7 @@ class Disk:
             saved.n = change.entry.n
             saved.copies += change.copies
             saved.seqs |= {copy.recipient: copy.seq for copy in change.copies}
-        else:
+        elif isinstance(change, Settled):
             saved.copies = [
                 copy
                 for copy in saved.copies
@@ -123,6 +125,8 @@ class Disk:
 
     def history(self, channel: str = "", peer: str = "", limit: int = 50) -> Future[Sequence[Entry]]:
         raise NotImplementedError
+
+    arrived = before = shelves = outcomes = keyed = history  # type: ignore[assignment]
 
     def close(self) -> None: ...
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-import peer.history as history_module
-from peer.history import FILE_NAME, MIGRATIONS, MOST_READS, History, PoolLike
+import peer.database as database_module
+from peer.database import MIGRATIONS
+from peer.history import FILE_NAME, MOST_READS, History, PoolLike
 from peer.store import Change, Copy, Entry, Mark, Received, Sent, Settled, Store
 from reactor.core.task import Future
 from reactor.errors import Overloaded, ReactorError, StartError
@@ -87,7 +88,7 @@ class Desk:
     def entries(self, channel: str = "", peer: str = "", limit: int = 50) -> Sequence[Entry]:
         future = self.history.history(channel, peer, limit)
         self.reactor.settle()
-        return future.result()
+        return [entry._replace(number=0) for entry in future.result()]
 
     def ids(self, channel: str = "", peer: str = "", limit: int = 50) -> list[str]:
         return [entry.id for entry in self.entries(channel, peer, limit)]
@@ -184,7 +185,8 @@ def test_the_next_run_has_all_that_was_saved(desk: Desk) -> None:
     assert (saved.epoch, saved.lamport, saved.n) == (desk.saved.epoch, 17, 2)
     assert saved.seqs == {"bob": 5, "eve": 1}
     assert saved.marks == {"bob": Mark(EPOCH, 4), "eve": mark}
-    assert saved.copies == [Copy(entry(1), "bob", 1, 1000.5), Copy(entry(2), "bob", 5, 1000.5)]
+    first, second = entry(1)._replace(number=1), entry(2)._replace(number=3)
+    assert saved.copies == [Copy(first, "bob", 1, 1000.5), Copy(second, "bob", 5, 1000.5)]
     assert saved.names == {"bob": "Bob"}
     assert next_run.entries() == [entry(1), entry(2), entry(4, "bob", lamport=17)]
     next_run.history.close()
@@ -392,7 +394,7 @@ def test_a_full_disk_is_told_in_words_and_nothing_is_half_done(desk: Desk) -> No
 def test_a_file_that_may_not_be_written_or_is_locked_is_told_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history_module, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.0)
     desk = Desk(tmp_path)
     desk.connection.execute("PRAGMA query_only = 1")
     assert desk.words_of_save(sent(1)).endswith("cannot be written: it may not be written")
@@ -556,12 +558,12 @@ def test_an_older_file_is_brought_up_to_date_in_one_step(desk: Desk, monkeypatch
     desk.save(sent(1))
     newer = (*MIGRATIONS, ("ALTER TABLE meta ADD COLUMN more TEXT",), ("CREATE TABLE seqs (x)",))
     with monkeypatch.context() as patch:
-        patch.setattr(history_module, "MIGRATIONS", newer)
+        patch.setattr(database_module, "MIGRATIONS", newer)
         desk.history.close()
         assert "already exists" in start_words(desk.directory)
     unharmed = Desk(desk.directory)
     with monkeypatch.context() as patch:
-        patch.setattr(history_module, "MIGRATIONS", newer[:-1])
+        patch.setattr(database_module, "MIGRATIONS", newer[:-1])
         migrated = unharmed.again()
     assert (migrated.saved.n, len(migrated.saved.copies)) == (1, 1)
     assert migrated.connection.execute("SELECT more FROM meta").fetchone() == (None,)
@@ -569,7 +571,7 @@ def test_an_older_file_is_brought_up_to_date_in_one_step(desk: Desk, monkeypatch
 
 
 def test_a_locked_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history_module, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.0)
     holder = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
     holder.execute("CREATE TABLE t (x)")
     holder.execute("BEGIN EXCLUSIVE")

@@ -19,6 +19,29 @@ def test_a_limit_that_would_stop_all_messages_is_no_limit(given: str, capsys: py
     assert f"argument {option}: {number} is no number from " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--listen", "--advertise"])
+@pytest.mark.parametrize("given", ["localhost", "192.168.1", "192.168.1.3:9101", "[::1]", "x", "fe80::1%eth0", ""])
+def test_an_address_is_an_ip_address(option: str, given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["9101", f"{option}={given}"])
+    assert ended.value.code == 2
+    assert f"argument {option}: {given} is no IP address, such as " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["0.0.0.0", "::", "224.0.0.1"])
+def test_what_is_advertised_can_be_dialled(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["9101", "--advertise", given])
+    assert f"argument --advertise: {given} is no address that others can dial" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["127.0.0.1", "192.168.1.3", "::1", "fd00::3"])
+def test_an_ip_address_is_taken_as_it_is(given: str) -> None:
+    parsed = parse(["9101", "--listen", given, "--advertise", given])
+    assert (parsed.listen, parsed.advertise) == (given, given)
+    assert parse(["9101", "--listen", "0.0.0.0"]).listen == "0.0.0.0"
+
+
 def test_limits_are_taken_as_they_are_given() -> None:
     given = parse(["9101", "--burst", "10", "--rate", "0", "--max-links", "1000"])
     assert (given.burst, given.rate, given.max_links) == (10, 0.0, 1000)

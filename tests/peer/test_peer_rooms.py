@@ -146,6 +146,23 @@ def test_a_channel_joined_again_is_spoken_in_again(mesh: Mesh) -> None:
     assert peer.speaks_in("x") and set(ann.say("x", "hi").states) == {"raw"}
 
 
+def test_claims_of_channels_that_are_not_ours_are_not_kept_with_a_contact_and_count_when_we_join(mesh: Mesh) -> None:
+    ann = mesh.start("ann", "x")
+    peer = Member(mesh, "raw", "x", *(f"foreign {number}" for number in range(200)))
+    assert ann.contacts["raw"].declared == {"x"}
+    peer.declare(*(f"other {number}" for number in range(200)))
+    assert ann.contacts["raw"].declared == set()
+    ann.join("other 7")
+    assert ann.contacts["raw"].declared == {"other 7"} and peer.speaks_in("other 7")
+
+
+def test_who_claims_more_channels_than_anybody_is_in_breaks_the_protocol(mesh: Mesh) -> None:
+    mesh.start("ann")
+    peer = Member(mesh)
+    peer.declare(*(f"c{number}" for number in range(257)))
+    assert peer.frames("error")[0]["code"] == "bad_frame" and peer.is_closed
+
+
 # -- closed channels ---------------------------------------------------------------------------------------------------
 
 

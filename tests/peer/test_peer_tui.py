@@ -21,26 +21,15 @@ from peer.chat import Chat
 from peer.clock import label
 from peer.editing import MOST_RECALLED, Recall, complete
 from peer.letters import DELIVERED, FAILED, SENT, Letter
+from peer.memory import MemoryStore
 from peer.messages import MAX_TEXT
 from peer.node import Node
 from peer.screen import FRAME_SECONDS, ReactorLoop, Terminal
-from peer.store import Entry, MemoryStore
+from peer.store import Entry
 from peer.tui import Typed
 from peer.view import MOST_TYPED, SIDE, View
-from peer.windows import (
-    HISTORY_LINES,
-    LOG,
-    MOST_CHARACTERS,
-    MOST_LINES,
-    MOST_WINDOWS,
-    Kind,
-    Line,
-    Place,
-    Window,
-    Windows,
-    mark,
-    place_of,
-)
+from peer.window import LOG, MOST_CHARACTERS, MOST_LINES, Kind, Line, Place, Window
+from peer.windows import HISTORY_LINES, MOST_WINDOWS, Windows, mark, place_of
 from reactor.core.address import Address
 from reactor.errors import ReactorError
 from reactor.testing import FakeReactor, InlinePool
@@ -461,10 +450,31 @@ def test_two_with_one_name_are_both_shown_with_their_ids() -> None:
     assert seat.side == [" Log", " #dev", "● Bob"]
     seat.meet("b2b2b2b2", "dev", username="bob")
     seat.meet("e0e0e0e0", "dev", username="Ann")
-    assert seat.side[2:] == ["● Ann e0e0e0e0", "● Bob b1b1b1b1", "● bob b2b2b2b2"]
+    assert seat.side[2:] == ["● Ann (e0e0e0e0)", "● Bob (b1b1b1b1)", "● bob (b2b2b2b2)"]
     seat.windows.activate(DEV)
     seat.hear("it is me", author="e0e0e0e0")
-    assert seat.lines == ["12:00 Ann e0e0e0e0: it is me"]
+    assert seat.lines == ["12:00 Ann (e0e0e0e0): it is me"]
+
+
+@pytest.mark.parametrize(
+    ("username", "shown"),
+    [("b1b1b1b1", "b1b1b1b1 (e0e0e0e0)"), ("ann", "ann (e0e0e0e0)"), ("B: hi", '"B: hi"'), ("Bob (b1)", '"Bob (b1)"')],
+)
+def test_nobody_is_shown_as_somebody_else_whatever_they_call_themselves(username: str, shown: str) -> None:
+    seat = Seat("dev")
+    seat.meet("b1b1b1b1", "dev", username="Bob")
+    seat.meet("e0e0e0e0", "dev", username=username)
+    seat.windows.activate(DEV)
+    seat.hear("it is me", author="e0e0e0e0")
+    assert seat.lines == [f"12:00 {shown}: it is me"]
+    assert dict(seat.windows.names())[shown] == "e0e0e0e0"
+
+
+def test_a_peer_that_calls_itself_a_strange_id_is_shown_with_it_in_quotes(seat: Seat) -> None:
+    Raw(seat.mesh, seat.node, "ann: hi").greet("dev", username="")
+    assert '"ann: hi"' in seat.windows.name_of("ann: hi")
+    seat.windows.activate(Place(Kind.PERSON, "ann: hi"))
+    assert seat.screen()[0].strip() == '"ann: hi"  "ann: hi"  connected'
 
 
 def test_somebody_with_many_ids_does_not_open_windows_without_end(seat: Seat) -> None:

@@ -15,9 +15,9 @@ from peer.audience import Deaf, Fan
 from peer.chat import Chat
 from peer.identity import Leases
 from peer.link import Link
+from peer.memory import MemoryStore
 from peer.node import Node, Settings
 from peer.receipts import REMEMBERED, Receipts
-from peer.store import MemoryStore
 from peer.tracker import Facts
 from peer.trackers import Callbacks, Trackers
 from peer.web import Web, bind_loopback

@@ -12,7 +12,7 @@ from itertools import count
 
 from machine import Machine
 
-from peer.store import Change, Copy, Entry, Mark, Received, Saved, Sent, order
+from peer.store import Change, Copy, Entry, Mark, Received, Saved, Sent, Settled, order
 from reactor.core.task import Future
 from reactor.errors import ReactorError
 from reactor.testing import FakeReactor
@@ -45,7 +45,7 @@ class Disk:
             for copy in change.copies:
                 self.copies[copy.recipient, copy.seq] = copy
                 self.seqs[copy.recipient] = max(self.seqs.get(copy.recipient, 0), copy.seq)
-        else:
+        elif isinstance(change, Settled):
             for seq in change.seqs:
                 self.copies.pop((change.recipient, seq), None)
 
@@ -122,6 +122,8 @@ class DiskStore:
         future: Future[Sequence[Entry]] = self._machine.future()
         future.set_result(sorted(self._disk.entries.values(), key=order)[-limit:])
         return future
+
+    arrived = before = shelves = outcomes = keyed = history  # type: ignore[assignment]
 
     def close(self) -> None:
         if not self._disk.is_full:

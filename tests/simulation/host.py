@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from disk import Disk, DiskStore
 from machine import Machine
 
+from peer.audience import Deaf
 from peer.contact import Contact
 from peer.errors import PeerError
 from peer.letters import FAILED, Letter
@@ -56,7 +57,7 @@ class Tracker:
         return [entry for entry, until in self._entries.values() if until > self._clock.now]
 
 
-class Person:
+class Person(Deaf):
     """An Audience: who sits at a machine, in one run of the program."""
 
     _runs = count(1)
@@ -82,10 +83,6 @@ class Person:
 
     def disconnected(self, contact: Contact, why: str) -> None:
         self._world.note(f"{self._host.name}: lost {self._world.name_of(contact.peer_id)}, {why}", deep=True)
-
-    def accepted(self, address: tuple[str, int]) -> None: ...
-    def away(self, contact: Contact) -> None: ...
-    def trouble(self, text: str) -> None: ...
 
 
 class Host:

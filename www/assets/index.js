@@ -52,5 +52,7 @@ async function refresh() {
 // The answer to the login is this page itself. Its address is put right, so that a reload does not log in again.
 if (location.pathname.startsWith("/login")) history.replaceState(null, "", "/");
 element("example").textContent = element("example").textContent.replace("http://127.0.0.1:8000", location.origin);
+// Only where there is a chat: the plugin may be switched off.
+fetch("/chat/state").then((answer) => { element("chat").hidden = !answer.ok; }, () => {});
 ask("/whoami").then((me) => { element("name").textContent = me.username; }, () => {});
 refresh();

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from peer.lock import Lock
 from reactor import Task, sleep
+from reactor.core.lock import Lock
 from reactor.testing import FakeReactor
 
 

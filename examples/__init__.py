@@ -1,0 +1,1 @@
+"""Programs to begin with: docs/examples.md says what each shows."""

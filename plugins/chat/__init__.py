@@ -1,0 +1,200 @@
+"""Chat for people with a browser: a page, and a real peer of the mesh for each of them. docs/chat.md has it all.
+
+    page/      what runs in the browser      files    how it gets there
+    house      all users' peers              held     one of them
+    inside     the tracker of this server, without a socket
+
+What a peer and its page do is the package `peer`; a peer of one's own with `--http` has the same page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+
+from peer import page
+from peer.desk import Desk
+from peer.errands import Errands, handler
+from peer.node import Settings
+from peer.payloads import Success
+from peer.switchboard import Switchboard
+from peer.tab import Turned, serve
+from plugins.chat.files import PageFiles
+from plugins.chat.held import Ground, User
+from plugins.chat.house import House
+from plugins.chat.inside import InsideTracker
+from reactor import ConfigError, Future, HTTPError, Plugin, Request, Response, WebSocket, sleep
+
+T = TypeVar("T")
+
+MAX_BODY: Final = 64 * 1024  # as in a peer of one's own
+TOUCH_SECONDS: Final = 60.0
+# After so many seconds each, those are tried again that could not be held: the process before us may still have them.
+HOLD_AGAIN: Final = (0.5, 5.0, 30.0)
+LOOK_SECONDS: Final = 0.5  # after which who comes and goes is seen
+
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    advertise: str = ""  # the address that other peers dial; without it that of this machine on its network
+    trackers: list[str] = []  # HOST:PORT of others; without any the tracker of this server
+    max_people: AtLeastOne = 200  # whose peers are held at once
+    burst: AtLeastOne = 5  # messages at once from one person to another,
+    rate: Annotated[float, msgspec.Meta(ge=0)] = 2.0  # and then a second; 0: no limit
+
+
+class Pool:
+    """The thread of the store, as a history wants it."""
+
+    def __init__(self, plugin: Plugin) -> None:
+        self._plugin = plugin
+
+    def run(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        return self._plugin.offload(function, *args, pool="store")
+
+    def close(self) -> bool:
+        return True  # it is the server's
+
+
+class Names:
+    """Who looks up the names of hosts."""
+
+    def __init__(self, plugin: Plugin) -> None:
+        self._plugin = plugin
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        return self._plugin.offload(function, *args, pool="names")
+
+
+def setup(plugin: Plugin, options: Options) -> None:
+    try:
+        files = PageFiles()
+    except OSError as error:
+        raise ConfigError(f"the page cannot be read: {error}") from None
+    house = plugin.keep("house", lambda: House(plugin.reactor), stop=House.close)
+    switchboard = plugin.keep("switchboard", lambda: Switchboard(plugin.reactor, Names(plugin)))
+    people = People(plugin, house)
+
+    async def start() -> None:
+        switchboard.listens_at(plugin.addresses, options.advertise)
+        house.settle(_ground(plugin, options, switchboard), plugin.state_dir / "chat", options.max_people)
+        people.start()
+
+    plugin.on_start(start)
+    plugin.on_drain(house.close)  # a process that takes over is to hold them
+    plugin.on_stop(people.stop)
+    plugin.every(TOUCH_SECONDS, people.touch)
+    if not options.trackers:
+        plugin.every(LOOK_SECONDS, people.look_around)
+    plugin.protocol(b"{", switchboard.answer)
+    plugin.websocket("/ws", people.converse, protocols=(page.SUBPROTOCOL,), max_message=page.MAX_MESSAGE)
+    plugin.route("GET", "/chat", lambda request: Response.redirect("/chat/", 302))
+    plugin.route("GET", "/chat/{path...}", files)
+    plugin.route("GET", "/chat/state[/]", people.state)
+    for method, path, errand in (
+        ("POST", "/send-peer[/]", Errands.send), ("POST", "/broadcast-peer[/]", Errands.broadcast),
+        ("GET", "/messages[/]", Errands.messages),
+    ):  # fmt: skip
+        plugin.route(method, path, handler(people.sent_on(errand)), guard="person", max_body=MAX_BODY)
+
+
+def _ground(plugin: Plugin, options: Options, switchboard: Switchboard) -> Ground:
+    if not options.trackers:
+        plugin.service("tracker")  # a server without one wants others
+    return Ground(
+        plugin.reactor, Pool(plugin), plugin.http,
+        tuple(f"http://{one}" for one in options.trackers) or (InsideTracker(lambda: plugin.service("tracker")),),
+        switchboard, Settings(burst=options.burst, rate=options.rate, seeks=True), plugin.unix_time,
+    )  # fmt: skip
+
+
+class People:
+    """Who comes: the logins of the plugin "auth" on one side, the house on the other."""
+
+    def __init__(self, plugin: Plugin, house: House) -> None:
+        self._plugin = plugin
+        self._house = house
+        self._sessions: Any = None
+        self._forget: Callable[[], object] = lambda: None
+        self._version = -1
+
+    def start(self) -> None:
+        self._sessions = self._plugin.service("sessions")
+        self._forget = self._sessions.on_user_end(self._ended)
+        self._plugin.spawn(self._hold_again())
+
+    def stop(self) -> None:
+        self._forget()
+
+    def touch(self) -> None:
+        """An open page counts as use of its login."""
+        for request in self._house.requests:
+            self._sessions.touch(request)
+
+    def look_around(self) -> None:
+        version = self._plugin.service("tracker").version
+        if version != self._version:
+            self._version = version
+            self._house.look_around()
+
+    async def _hold_again(self) -> None:
+        for wait in HOLD_AGAIN:
+            troubles = await self._house.hold_again(map(self._user, await self._sessions.live()))
+            if not troubles:
+                return
+            await sleep(wait)
+        for trouble in troubles:
+            self._plugin.log.warning(f"cannot hold the peer of {trouble}")
+
+    def _user(self, name: str) -> User:
+        return User(name, self._sessions.name_of(name), self._sessions.is_guest(name))
+
+    def _ended(self, name: str) -> None:
+        self._plugin.reactor.spawn(self._house.let_go(self._user(name)))  # a reload does not stop half-way
+
+    # -- what they ask for ---------------------------------------------------------------------------------------------
+
+    async def state(self, request: Request) -> Response:
+        """What a page asks before it says hello: where it is, and who it is to us."""
+        name = await self._sessions.user_of(request)
+        where = page.Where("server", guests=self._sessions.lets_in_as_guest(request))
+        if name is not None:
+            _, where.user, where.guest = self._user(name)
+        fresh = [("Cache-Control", "no-store")]
+        return Response(msgspec.json.encode(where), 200, fresh, content_type="application/json")
+
+    async def converse(self, ws: WebSocket) -> None:
+        """A page. Who is not logged in is told so by the code of the end, which a page can see, and a 401 not."""
+        request = ws.request
+        request.user = await self._sessions.user_of(request)
+        if request.user is None:
+            ws.close(4401, "log in first")
+            return
+        unwatch = self._sessions.watch(request, lambda why: ws.close(4401, why))
+        self._house.requests.add(request)
+        try:
+            await serve(self._plugin.reactor, ws, lambda hello: self._admit(request),
+                        on_use=lambda: self._sessions.touch(request))  # fmt: skip
+        finally:
+            self._house.requests.discard(request)
+            unwatch()
+
+    async def _admit(self, request: Request) -> Desk:
+        try:
+            held = await self._house.of(self._user(request.user or ""))
+        except HTTPError as error:
+            raise Turned(1013, error.message[:100]) from None
+        return held.desk
+
+    def sent_on(self, errand: Callable[[Errands, Request], Any]) -> Callable[[Request], Any]:
+        """To the peer of whoever asks."""
+
+        async def answering(request: Request) -> Success:
+            held = await self._house.of(self._user(request.user or ""))
+            answer: Success = await errand(held.errands, request)
+            return answer
+
+        return answering

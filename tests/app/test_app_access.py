@@ -1,0 +1,246 @@
+"""The access log: one line an answer whatever a client sends, in two formats; and what requests are called."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from plugin_files import Modules
+
+from reactor.access import MOST_TOGETHER, AccessLog, Format, open_stream
+from reactor.errors import StartError
+from reactor.http.message import Request
+from reactor.log import Log
+from reactor.sansio.head import RequestHead
+from reactor.sansio.headers import Headers
+from reactor.testing import EPOCH, FakeReactor, TestApp
+
+
+class Written:
+    """An access log whose lines stay here."""
+
+    def __init__(self, form: Format = "combined") -> None:
+        self.reactor = FakeReactor()
+        self.batches: list[str] = []
+        self.access = AccessLog(
+            self.reactor, Log(self._write), None, form, lambda: EPOCH + self.reactor.clock.now - 1000.0
+        )
+
+    def _write(self, stream: IO[str] | None, lines: str | None) -> None:
+        assert lines is not None
+        self.batches.append(lines)
+
+    @property
+    def lines(self) -> list[str]:
+        self.access.flush()
+        return "\n".join(self.batches).split("\n") if self.batches else []
+
+    def note(
+        self, head: RequestHead | None, status: int = 200, sent: int = 12, user: str | None = None,
+        took: float = 0.0, client: str = "10.0.0.1",
+    ) -> None:  # fmt: skip
+        request = Request(head, client, {}) if head is not None else None
+        if request is not None:
+            request.user = user
+        self.access.note([(head, request, client, status, sent, self.reactor.clock.now - took)])
+
+
+def head(target: str = "/x?a=1", **fields: str) -> RequestHead:
+    pairs = [("host", "a"), *((name.replace("_", "-"), value) for name, value in fields.items())]
+    return RequestHead("GET", target, Headers(pairs))
+
+
+NASTY = 'evil" \x1b\\ \xe9 \x7f\x9b\u2028\u202e'
+COMBINED = re.compile(r'(\S+) - (\S+) \[([^]]+)\] "([^"]*)" (\d{3}) (\d+) "([^"]*)" "([^"]*)" (\d+) (\S+)')
+
+
+def test_a_line_is_the_combined_format_with_duration_and_name() -> None:
+    log = Written()
+    log.note(head(referer="http://b/", user_agent="curl/8"), took=0.0015, user="ann b")
+    log.note(head(), 404, 0, client="::1")
+    log.note(None, 400, 95)
+    first, second, third = log.lines
+    found = COMBINED.fullmatch(first)
+    assert found is not None
+    assert found.groups()[:2] == ("10.0.0.1", "ann\\x20b")
+    assert found.groups()[3:8] == ("GET /x?a=1 HTTP/1.1", "200", "12", "http://b/", "curl/8")
+    assert abs(int(found[9]) - 1500) <= 1
+    assert second.startswith("::1 - - [")
+    assert '"GET /x?a=1 HTTP/1.1" 404 0 "-" "-" ' in second
+    assert third.endswith('"-" 400 95 "-" "-" 0 -')
+
+
+def test_nobody_writes_a_line_or_a_quotation_mark_into_it() -> None:
+    log = Written()
+    log.note(head(user_agent=NASTY, referer='" 200 0'), user='a" \n200')
+    [line] = log.lines
+    assert COMBINED.fullmatch(line)
+    assert "evil\\x22 \\x1b\\x5c é \\x7f\\x9b\\u2028\\u202e" in line
+    assert "a\\x22\\x20\\x0a200" in line
+
+
+def test_a_line_of_json_is_one_object_and_plain_ascii() -> None:
+    log = Written("json")
+    log.note(head(user_agent=NASTY), took=0.25, user='ü"\n')
+    log.note(None, 400, 95)
+    first, second = log.lines
+    assert first.isascii() and first.isprintable()
+    found = json.loads(first)
+    assert found.pop("id")
+    assert found == {
+        "time": "2023-11-14T22:13:20Z", "client": "10.0.0.1", "user": 'ü"\n', "method": "GET", "target": "/x?a=1",
+        "version": "1.1", "status": 200, "sent": 12, "referer": None, "agent": NASTY, "duration_us": 250000,
+    }  # fmt: skip
+    assert json.loads(second)["target"] is None
+
+
+def test_what_is_remembered_of_a_head_never_tells_another_answer() -> None:
+    log = Written()
+    shared = head()
+    for status, sent in ((200, 1), (200, 2), (304, 2), (200, 1)):
+        log.note(shared, status, sent)
+    assert [line.split('"')[2] for line in log.lines] == [" 200 1 ", " 200 2 ", " 304 2 ", " 200 1 "]
+    other = Written("json")
+    other.note(shared)
+    assert json.loads(other.lines[0])["status"] == 200
+
+
+def test_the_time_of_a_line_is_that_of_its_second() -> None:
+    log = Written("json")
+    log.note(head())
+    log.reactor.clock.now += 0.9
+    log.note(head())
+    log.reactor.clock.now += 0.2
+    log.note(head())
+    assert [json.loads(line)["time"][-3:] for line in log.lines] == ["20Z", "20Z", "21Z"]
+
+
+def test_lines_go_together_and_wait_a_tenth_of_a_second_at_the_most() -> None:
+    log = Written()
+    log.note(head())
+    log.note(head())
+    log.reactor.advance(0.05)
+    assert log.batches == []
+    log.reactor.advance(0.06)
+    assert [batch.count("\n") + 1 for batch in log.batches] == [2]
+    for _ in range(MOST_TOGETHER + 1):
+        log.note(head())
+    assert [batch.count("\n") + 1 for batch in log.batches] == [2, MOST_TOGETHER]
+    log.reactor.advance(1)
+    assert [batch.count("\n") + 1 for batch in log.batches] == [2, MOST_TOGETHER, 1]
+
+
+def test_a_file_that_cannot_be_opened_is_told_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"cannot write the access log no/such/two.log: No such file"):
+        open_stream("no/such/two.log", tmp_path, None)
+
+
+# -- what requests are called ----------------------------------------------------------------------------------------
+
+FAILING = """
+    '''Fails, waits, refuses.'''
+    from reactor import HTTPError, Request, Response, sleep
+
+    def setup(plugin, options):
+        def fail(request):
+            raise ValueError("a bug")
+        async def fail_later(request):
+            await sleep(0.2)
+            raise ValueError("a late bug")
+        async def stream(request):
+            async def pieces():
+                yield b"abc"
+                await sleep(1)
+                yield b"def"
+            return Response.streaming(pieces())
+        plugin.route("GET", "/fail", fail)
+        plugin.route("GET", "/late", fail_later)
+        plugin.route("GET", "/id", lambda request: Response(request.id))
+        plugin.route("GET", "/stream", stream)
+"""
+PROXY = {"X-Forwarded-For": "192.0.2.7", "X-Request-ID": "from-the-proxy.7"}
+
+
+def make(modules: Modules, tmp_path: Path, **server: str) -> TestApp:
+    options = {"access_log": "access.log", "access_log_format": "json", **server}
+    app = TestApp({"plugin:x": {"use": modules.write(FAILING)}}, state_dir=tmp_path, server=options, directory=tmp_path)
+    app.app.observer.open(app.app.generation.config)  # a TestApp has no start that opens it
+    app.app.observer.use(app.app.generation)
+    return app
+
+
+def noted(app: TestApp) -> list[dict[str, Any]]:
+    app.advance(0.2)
+    return [json.loads(line) for line in app.log_lines if line.startswith("{")]
+
+
+@pytest.mark.parametrize(("target", "waited"), [("/fail", 0.0), ("/late", 0.2)])
+def test_the_traceback_of_a_request_and_its_line_have_one_name(
+    modules: Modules, tmp_path: Path, target: str, waited: float
+) -> None:
+    with make(modules, tmp_path) as app:
+        assert app.get(target).status == 500
+        [entry] = noted(app)
+        assert any(f"an error in the handler of GET {target} (request {entry['id']})" in line for line in app.log_lines)
+        assert entry["status"] == 500
+        assert entry["duration_us"] == pytest.approx(waited * 1e6, abs=110_000 if waited else 0)
+
+
+def test_a_name_is_taken_from_trusted_proxies_only(modules: Modules, tmp_path: Path) -> None:
+    with make(modules, tmp_path, trusted_proxies="10.0.0.0/8") as app:
+        assert app.get("/id", headers=PROXY, client="10.1.2.3").text == "from-the-proxy.7"
+        for client, headers in (
+            ("192.0.2.1", PROXY),
+            ("10.1.2.3", {**PROXY, "X-Request-ID": "two words"}),
+            ("10.1.2.3", {**PROXY, "X-Request-ID": "x" * 129}),
+            ("10.1.2.3", {**PROXY, "X-Request-ID": ""}),
+        ):
+            name = app.get("/id", headers=headers, client=client).text
+            assert re.fullmatch(r"[0-9a-f]{12}-[0-9a-f]+", name)
+        entries = noted(app)
+        assert [entry["client"] for entry in entries] == ["192.0.2.7", "192.0.2.1", *["192.0.2.7"] * 3]
+        assert entries[0]["id"] == "from-the-proxy.7"
+        assert len({entry["id"] for entry in entries}) == 5
+
+
+def test_a_name_is_sent_only_if_that_is_wanted(modules: Modules, tmp_path: Path) -> None:
+    with make(modules, tmp_path) as app:
+        assert "x-request-id" not in app.get("/id").headers
+    with make(modules, tmp_path, send_request_id="yes") as app:
+        names = []
+        for target in ("/id", "/fail", "/late", "/stream", "/nothing"):
+            answer = app.get(target)
+            [name] = answer.headers.all("x-request-id")
+            names.append(name)
+        assert [entry["id"] for entry in noted(app)] == names
+
+
+def test_a_request_that_cannot_be_read_has_not_the_name_of_the_one_before(modules: Modules, tmp_path: Path) -> None:
+    with make(modules, tmp_path, send_request_id="yes") as app:
+        transport = app.connect()
+        transport.feed(b"GET /id HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n")
+        app.advance(1)
+        assert transport.sent.count(b"X-Request-ID") == 1
+        assert transport.sent.count(b"HTTP/1.1") == 2
+        assert [entry["id"] for entry in noted(app)][1] == "-"
+
+
+def test_a_stream_is_noted_at_its_end_with_its_bytes(modules: Modules, tmp_path: Path) -> None:
+    with make(modules, tmp_path) as app:
+        transport = app.connect()
+        transport.feed(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert noted(app) == []
+        app.advance(1)
+        [entry] = noted(app)
+        assert (entry["status"], entry["sent"]) == (200, 6)
+        assert entry["duration_us"] == pytest.approx(1e6, abs=1e5)
+
+
+def test_names_are_made_by_the_thousand_and_never_twice() -> None:
+    from reactor.http.request_id import new_id
+
+    names = [new_id() for _ in range(10_000)]
+    assert len(set(names)) == 10_000
