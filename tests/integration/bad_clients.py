@@ -75,8 +75,12 @@ class BadClient:
         if kind.then is sip or "never reads" in kind.name:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self._sock.settimeout(5.0)
-        self._sock.connect(("127.0.0.2" if kind.secure else "127.0.0.1", port))
-        kind.first(self._sock)
+        try:
+            self._sock.connect(("127.0.0.2" if kind.secure else "127.0.0.1", port))
+            kind.first(self._sock)
+        except BaseException:
+            self.close()
+            raise
         if self._sock.fileno() < 0:
             self.end = b""
         else:

@@ -252,13 +252,13 @@ class Wire:
         answer = parse_answer(head.decode() + "\r\n\r\n")
         size = int(answer.header("content-length"))
         while len(self._rest) < size:
-            self._receive()
+            self._receive(f" of the {size} bytes behind {head!r}")
         body, self._rest = self._rest[:size], self._rest[size:]
         return answer._replace(body=body.decode())
 
-    def _receive(self) -> None:
+    def _receive(self, where: str = ", before the end of a head") -> None:
         data = self.sock.recv(65536)
-        assert data, f"the connection ended after {self._rest!r}"
+        assert data, f"the connection ended after {self._rest!r}{where}"
         self._rest += data
 
     def is_closed(self, seconds: float = 2.0) -> bool:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -69,7 +69,10 @@ for line in sys.stdin:
             answer = sock.recv(4096)
             wrong += not answer.endswith(b"word")
         except OSError:
-            wrong, sock = wrong + 1, None
+            wrong += 1
+            if sock is not None:
+                sock.close()
+            sock = None
         took.append(time.monotonic() - began)
         time.sleep(0.005)
         if len(took) % 50 == 0 and sock is not None:
@@ -131,7 +134,7 @@ def test_a_thousand_bad_clients_are_gone_in_time_and_the_good_ones_notice_nothin
     secure = int(server.wait_for("https://").partition("127.0.0.2:")[2].partition("/")[0])
     assert curl(server.url + "/word").body == "word"
     before = server.descriptors
-    with good_client(server.port) as good:
+    with good_client(server.port) as good, ExitStack() as stack:
         ask_for(good, 1.0)
         quiet = result(good)
         memory = resident(server.process.pid)
@@ -140,6 +143,7 @@ def test_a_thousand_bad_clients_are_gone_in_time_and_the_good_ones_notice_nothin
         for number in range(EACH * len(KINDS)):
             kind = KINDS[number % len(KINDS)]
             bad.append(BadClient(kind, secure if kind.secure else server.port))
+            stack.callback(bad[-1].close)
         began = time.monotonic()
         wait_until(lambda: server.descriptors > before + 10 * EACH - 100, DEADLINE)  # all but those that left at once
         grown = resident(server.process.pid) - memory
@@ -149,8 +153,6 @@ def test_a_thousand_bad_clients_are_gone_in_time_and_the_good_ones_notice_nothin
         grown = max(grown, resident(server.process.pid) - memory)
         for client in bad:
             client.act()
-    for client in bad:
-        client.close()
     assert took < DEADLINE + 2.0
     assert noisy["wrong"] == quiet["wrong"] == 0
     assert noisy["asked"] > 200

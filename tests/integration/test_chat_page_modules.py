@@ -476,3 +476,13 @@ def test_at_the_upper_end_older_messages_are_asked_for_and_the_place_stays(fresh
     assert asked == [951, 901, 851]
     assert most <= 240
     assert (is_whole, has_room) == (True, True)
+
+
+def test_names_that_are_shown_alike_have_their_ids_beside_them(page: Page) -> None:
+    code = """
+        const { Store } = await load('store');
+        const store = new Store();
+        for (const [id, name] of argument) store.setPerson({ id, name, guest: false });
+        return argument.map(([, name]) => store.isAmbiguous(name));"""
+    people = [["1", "zoe"], ["2", "Zoe (guest)"], ["3", "ann"], ["4", "\uff3a\uff4f\uff45"]]
+    assert run(page, code, people) == [True, True, False, True]
