@@ -118,6 +118,12 @@ class Errands:
         return await self._posted(letter, asked.wait)
 
     async def _posted(self, letter: Letter, seconds: float) -> Posted:
+        """Not before it is in the history: what was answered with success is not lost by a crash."""
+        assert letter.saved is not None
+        try:
+            await letter.saved
+        except ReactorError as error:
+            raise Refused("not_kept", f"the message could not be kept: {error}") from None
         await self._receipts.settled(letter, seconds)
         return Posted(id=letter.entry.id, recipients=recipients(letter))
 

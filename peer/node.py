@@ -130,6 +130,7 @@ class Node:
 
     def send(self, peer_id: str, text: str, key: str = "") -> Letter:
         """To one peer. PeerError if there was no link to it in this run, and we do not seek those that we know."""
+        self._check_open()
         contact = self.contacts.get(peer_id)
         if contact is None or not (contact.was_linked or self.settings.seeks):
             raise PeerError(f"Not connected to peer: {show_id(peer_id)}")
@@ -139,14 +140,21 @@ class Node:
 
     def say(self, channel: str, text: str, key: str = "") -> Letter:
         """To the members of a channel that are linked, or that it can wait for. PeerError if we are no member."""
+        self._check_open()
         if channel not in self.channels:
             raise PeerError(f"Not in channel {channel}: join it first")
         return self.mail.post(channel, self.members(channel), text, key)
 
     def broadcast(self, text: str, key: str = "") -> Letter:
         """To every peer that is linked now."""
+        self._check_open()
         linked = [contact for contact in self.contacts if contact.link is not None]
         return self.mail.post(BROADCAST, linked, text, key)
+
+    def _check_open(self) -> None:
+        """Nothing is written after `close`: the history may be closed as well."""
+        if self._closing is not None:
+            raise PeerError("This peer has ended: the message was not sent")
 
     def mute(self, peer_id: str, muted: bool) -> None:
         """Refuse its messages, and tell it so, or take them again."""

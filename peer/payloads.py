@@ -41,6 +41,7 @@ STATUS: Final = {
     "too_long": 413,
     "failed": 500,
     "unreachable": 502,
+    "not_kept": 503,
     "timed_out": 504,
 }
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from plugins.auth.guests import is_marked
 from plugins.auth.passwords import MAX_NAME, MAX_PASSWORD, Passwords, clean_name, clean_password
 from plugins.auth.service import DEMO_NAME
 from plugins.auth.sessions import session_id
@@ -28,6 +29,8 @@ class Refused(Exception):
 
 
 def add(store: Store, name: str) -> str:
+    if is_marked(name):
+        raise Refused(f"{name} would look like a guest: take a name without (guest) at its end")
     if name in store.names():
         raise Refused(f"there is an account {name} already (to change its password: passwd {name})")
     if not store.add_account(name, Passwords().hash(read_password()), time.time()):

@@ -40,10 +40,12 @@ class Guest(NamedTuple):
 
 
 def new_guest(text: str) -> Guest | None:
-    """None for what is no name: 1 to 32 printable characters, spaces at the ends not counted, and something to see."""
+    """None for what is no name: 1 to 32 printable characters, spaces at the ends not counted, and something to see,
+    which does not end as guests are marked.
+    """
     name = unicodedata.normalize("NFC", text.strip()) if len(text) <= 8 * MAX_GUEST_NAME else ""
     key = key_of(name)
-    if not 0 < len(name) <= MAX_GUEST_NAME or not name.isprintable() or not key:
+    if not 0 < len(name) <= MAX_GUEST_NAME or not name.isprintable() or not key or is_marked(name):
         return None
     return Guest(f"{PREFIX}{name}#{secrets.token_hex(4)}", name, key)
 
@@ -52,6 +54,12 @@ def key_of(name: str) -> str:
     """Equal for names that could be taken for each other: the same but for capitals, width and what is not seen."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return _unseen.sub("", folded)
+
+
+def is_marked(name: str) -> bool:
+    """Whether it ends in what is shown behind the names of guests, or in what could be taken for that."""
+    end = key_of(name)[-7:]
+    return end[1:-1] == "guest" and unicodedata.category(end[0]) == "Ps" and unicodedata.category(end[-1]) == "Pe"
 
 
 def is_guest(user: str | None) -> bool:

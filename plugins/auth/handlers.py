@@ -147,7 +147,8 @@ class GuestLogin:
         """HTTPError 400, 409 or 503, in words for the guest."""
         guest = new_guest(name)
         if guest is None:
-            raise HTTPError(400, f"a name has 1 to {MAX_GUEST_NAME} characters that can be seen")
+            words = f"a name has 1 to {MAX_GUEST_NAME} characters that can be seen, and no (guest) at its end"
+            raise HTTPError(400, words)
         answer, token = await self._sessions.start_guest(guest, self._most, request.cookies.get(self._pages.cookie))
         if answer == "taken":
             raise HTTPError(409, "somebody has this name already; take another one")

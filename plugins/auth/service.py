@@ -88,6 +88,7 @@ class Sessions:
         self.on_end = state.table.on_end
         self._cookie = cookie
         self.takes_guests = False
+        self._has_ended_guests = False
         self.most = 0  # sessions of one account; 0: no bound
         self.lets_in_as_guest: Callable[[Request], bool] = lambda request: False
         self._watches = state.watches
@@ -218,8 +219,8 @@ class Sessions:
     def watch(self, request: Request, callback: OnLoginEnd) -> Callable[[], None]:
         """Call `callback(why)` once when the login of a request is over: "logout", "replaced" (by another login of the
         same browser), "revoked", "displaced" (by too many others of that account), "idle", "age", "password",
-        "account" (it is gone), or "over" where it was so already. At most a second later, never from inside `watch`.
-        Returns what takes the callback off.
+        "account" (it is gone), "guests" (none are let in any more), or "over" where it was so already. At most a second
+        later, never from inside `watch`. Returns what takes the callback off.
 
         With Basic the account is watched. A login of the reference scheme has no end.
         """
@@ -248,8 +249,12 @@ class Sessions:
         self._basic[request] = who
 
     async def live(self) -> list[str]:
-        """The `user`s who have a session, guests too; as it is on the disk, so after a restart as well."""
+        """The `user`s who have a session, guests too where they are let in; as it is on the disk, so after a restart as
+        well.
+        """
         names = await self._ask(self._store.live_names, self._expiry())
+        if not self.takes_guests:
+            names = [name for name in names if not is_guest(name)]
         self._state.users.update(names)
         return names
 
@@ -297,8 +302,11 @@ class Sessions:
     # -- what has changed --------------------------------------------------------------------------------------------
 
     async def follow(self) -> None:
-        """Write down uses, and apply what other processes did."""
+        """Write down uses, and apply what other processes did. Guests of a generation before that let them in end."""
         await self.save()
+        if not self.takes_guests and not self._has_ended_guests:
+            await self._ask(self._store.end_guests)
+            self._has_ended_guests = True
         await self._apply_changes()
         await self._check_accounts()
         await self._tell_who_left()

@@ -60,7 +60,7 @@ class SessionLine(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A session that is over; why: logout, replaced, revoked, displaced, idle, age, password or account."""
+    """A session that is over; why: logout, replaced, revoked, displaced, idle, age, password, account or guests."""
 
     digest: bytes
     name: str
@@ -325,6 +325,12 @@ class Store:
             db.execute("INSERT INTO sessions (digest, name, created, last_used) VALUES (?, ?, ?, ?)", row)
             db.execute("INSERT INTO guests VALUES (?, ?)", (guest.key, digest))
             return "added"
+
+    def end_guests(self) -> None:
+        """All their sessions: none are let in any more."""
+        with self._transaction(ends=True) as db:
+            db.execute("UPDATE sessions SET why = 'guests' WHERE digest IN (SELECT digest FROM guests)")
+            db.execute("DELETE FROM sessions WHERE digest IN (SELECT digest FROM guests)")
 
     # -- what has changed --------------------------------------------------------------------------------------------
 

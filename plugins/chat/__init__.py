@@ -3,6 +3,7 @@
     page/      what runs in the browser      files    how it gets there
     house      all users' peers              held     one of them
     inside     the tracker of this server, without a socket
+    disk       the thread that keeps it all, and its trouble
 
 What a peer and its page do is the package `peer`; a peer of one's own with `--http` has the same page.
 """
@@ -10,7 +11,7 @@ What a peer and its page do is the package `peer`; a peer of one's own with `--h
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -21,13 +22,12 @@ from peer.node import Settings
 from peer.payloads import Success
 from peer.switchboard import Switchboard
 from peer.tab import Turned, serve
+from plugins.chat.disk import Pool
 from plugins.chat.files import PageFiles
-from plugins.chat.held import Ground, User
+from plugins.chat.held import Ground, Held, User
 from plugins.chat.house import House
 from plugins.chat.inside import InsideTracker
 from reactor import ConfigError, Future, HTTPError, Plugin, Request, Response, WebSocket, sleep
-
-T = TypeVar("T")
 
 MAX_BODY: Final = 64 * 1024  # as in a peer of one's own
 TOUCH_SECONDS: Final = 60.0
@@ -44,19 +44,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_people: AtLeastOne = 200  # whose peers are held at once
     burst: AtLeastOne = 5  # messages at once from one person to another,
     rate: Annotated[float, msgspec.Meta(ge=0)] = 2.0  # and then a second; 0: no limit
-
-
-class Pool:
-    """The thread of the store, as a history wants it."""
-
-    def __init__(self, plugin: Plugin) -> None:
-        self._plugin = plugin
-
-    def run(self, function: Callable[..., T], *args: Any) -> Future[T]:
-        return self._plugin.offload(function, *args, pool="store")
-
-    def close(self) -> bool:
-        return True  # it is the server's
+    origins: list[str] = []  # of pages that may open the WebSocket besides our own, as in https://chat.example.org
 
 
 class Names:
@@ -90,7 +78,9 @@ def setup(plugin: Plugin, options: Options) -> None:
     if not options.trackers:
         plugin.every(LOOK_SECONDS, people.look_around)
     plugin.protocol(b"{", switchboard.answer)
-    plugin.websocket("/ws", people.converse, protocols=(page.SUBPROTOCOL,), max_message=page.MAX_MESSAGE)
+    plugin.websocket(
+        "/ws", people.converse, protocols=(page.SUBPROTOCOL,), origins=options.origins, max_message=page.MAX_MESSAGE
+    )
     plugin.route("GET", "/chat", lambda request: Response.redirect("/chat/", 302))
     plugin.route("GET", "/chat/{path...}", files)
     plugin.route("GET", "/chat/state[/]", people.state)
@@ -193,8 +183,23 @@ class People:
         """To the peer of whoever asks."""
 
         async def answering(request: Request) -> Success:
-            held = await self._house.of(self._user(request.user or ""))
+            await request.read()  # the login may end meanwhile, and the peer with it
+            held = await self._peer_of(request)
             answer: Success = await errand(held.errands, request)
             return answer
 
         return answering
+
+    async def _peer_of(self, request: Request) -> Held:
+        """A peer lives as long as a login, and Basic has none that ends: with it one can use a peer, but not begin it.
+        HTTPError 401 for who has logged out, and 409 where there is no peer to use.
+        """
+        user = self._user(request.user or "")
+        if await self._sessions.user_of(request) == user.id:
+            return await self._house.of(user)
+        if "authorization" not in request.headers:
+            raise HTTPError(401, "your login has ended")
+        held = self._house.now_of(user)
+        if held is None:
+            raise HTTPError(409, "you are not in the chat: open its page, or send the cookie of POST /login")
+        return held

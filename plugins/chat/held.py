@@ -62,7 +62,7 @@ class Held:
         self._history = history
         chance = SystemRandom()
         self.desk = Desk(ground.reactor, history, is_guest=user.is_guest, tells_presence=True)
-        receipts = Receipts(ground.reactor)
+        receipts = self._receipts = Receipts(ground.reactor)
         self.node = Node(
             ground.reactor, identity.peer_id, user.name + (GUEST_MARK if user.is_guest else ""), history,
             ground.switchboard.connect, Fan(self.desk, receipts), settings=ground.settings,
@@ -91,6 +91,7 @@ class Held:
         self.desk.close(code, reason)
         self._ground.switchboard.nodes.pop(self.node.peer_id, None)
         await self.chat.close()
+        self._receipts.close()
         await self._history.end()
         self._identity.close()
         if erase:

@@ -52,19 +52,25 @@ class House:
             if len(self) >= self._most:
                 words = f"{self._most} people are in the chat, which is the limit"
                 raise HTTPError(503, words, [("Retry-After", "60")])
-            opening = self._reactor.spawn(hold(self._ground, user, self._place(user)))
+            opening = self._reactor.spawn(self._open(user))
             if not opening.done:
                 self._opening[user.id] = opening
-            opening.on_done(lambda _: self._opened(user, opening))
         try:
             return await opening
         except ReactorError as error:
-            raise HTTPError(503, f"your messages cannot be reached just now: {error}") from None
+            raise HTTPError(503, f"your messages cannot be reached just now: {error}") from error
 
-    def _opened(self, user: User, opening: Task[Held]) -> None:
-        self._opening.pop(user.id, None)
-        if opening.error is None:
-            self._held[user.id] = opening.result()
+    async def _open(self, user: User) -> Held:
+        """In the same turn it is no longer being opened, and held: whoever lets go then finds it."""
+        try:
+            held = self._held[user.id] = await hold(self._ground, user, self._place(user))
+        finally:
+            self._opening.pop(user.id, None)
+        return held
+
+    def now_of(self, user: User) -> Held | None:
+        """The peer of a user, if it is held already."""
+        return self._held.get(user.id)
 
     def _place(self, user: User) -> Path:
         """A name may have any characters; its digest has none that a file system minds."""
@@ -80,14 +86,15 @@ class House:
         await self._ground.store.run(self._directory.mkdir, 0o700, True, True)
         troubles = []
         places = {self._place(user): user for user in users}
+        in_use = {self._place(held.user) for held in self._held.values()}  # who leaves takes theirs along
         for place in await self._ground.store.run(_places, self._directory):
             user = places.get(place)
             if user is not None:
                 try:
                     await self.of(user)
                 except HTTPError as error:
-                    troubles.append(f"{user.name}: {error.message}")
-            elif place.name.startswith(GUEST):
+                    troubles.append(f"{user.name}: {_in_full(error)}")
+            elif place.name.startswith(GUEST) and place not in in_use:
                 await self._ground.store.run(shutil.rmtree, place, True)
         return troubles
 
@@ -126,6 +133,12 @@ class House:
         self._held.clear()
         for one in closing:
             await one
+
+
+def _in_full(error: HTTPError) -> object:
+    """The reason with all that only whoever runs the server is to know."""
+    trouble = error.__cause__
+    return error.message if trouble is None else trouble.__cause__ or trouble
 
 
 def _places(directory: Path) -> list[Path]:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from auth_site import Site, Sites, basic, cookies, sites
 
+from plugins.auth.__main__ import Refused, add
 from plugins.auth.guests import is_guest, is_near, key_of, name_of, new_guest
+from plugins.auth.store import Store
 from reactor import ConfigError
 from reactor.testing import Answer, check_plugin
 
@@ -143,10 +145,35 @@ def test_guests_survive_a_restart_and_are_no_accounts(sites: Sites) -> None:
 def test_where_guests_are_off_again_none_is_let_in(sites: Sites) -> None:
     site = sites(guests="loopback")
     cookie = site.guest("ann")
+    heard, users = list[str](), list[str]()
+    site.watch(heard, Cookie=cookie)
+    site.app.service("sessions").on_user_end(users.append)
     site.app.reload(site.sections({}))
     assert site.status(cookie, "/people") == 401
+    site.app.advance(1)
+    assert (heard, [name_of(user) for user in users]) == (["guests"], ["ann"])
     site.app.reload(site.sections({"guests": "lan"}))
-    assert site.status(cookie, "/people") == 200
+    assert site.status(cookie, "/people") == 401
+
+
+def test_guests_of_before_are_not_live_where_guests_are_off(sites: Sites) -> None:
+    site = sites(guests="loopback")
+    site.guest("ann")
+    site.login()
+    after = sites()
+    services = [one.app.service("sessions") for one in (site, after)]
+    found = [sessions._plugin.spawn(sessions.live()) for sessions in services]
+    for one in (site, after):
+        one.app.advance(0)
+    assert (len(found[0].result()), found[1].result()) == (2, ["admin"])
+
+
+@pytest.mark.parametrize(
+    "mark", [" (guest)", "(GUEST)", "\uff08\uff47uest\uff09", "( guest )", "\u2768guest\u2769", "(gu\u034fest)"]
+)
+def test_nobody_is_called_as_guests_are_marked(mark: str) -> None:
+    assert new_guest("zoe" + mark) is None
+    assert new_guest("zoe" + mark + "2") is not None and new_guest("guest") is not None
 
 
 # -- whose name ------------------------------------------------------------------------------------------------------
@@ -196,7 +223,8 @@ def test_a_name_that_cannot_be_is_refused_in_words(sites: Sites) -> None:
     answer = come_in(sites(guests="loopback"), "<b>\n")
     assert answer.status == 200  # what is at the end is trimmed
     answer = come_in(sites(guests="loopback"), "<b>\x00")
-    assert answer.status == 400 and "A name has 1 to 32 characters that can be seen." in answer.text
+    assert answer.status == 400
+    assert "A name has 1 to 32 characters that can be seen, and no (guest) at its end." in answer.text
     assert "<b>" not in answer.text
 
 
@@ -308,3 +336,14 @@ def test_the_contract_is_kept_with_guests_too(tmp_path: Path) -> None:
 def test_what_cannot_be_stops_the_start(sites: Sites, options: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"guest|scheme"):
         sites(**options)
+
+
+def test_no_account_is_added_that_looks_like_a_guest(tmp_path: Path) -> None:
+    store = Store(tmp_path / "accounts.db")
+    store.open()
+    try:
+        with pytest.raises(Refused, match="would look like a guest"):
+            add(store, "zoe (Guest)")
+        assert store.names() == []
+    finally:
+        store.close()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from mesh import EPOCH, OTHER_EPOCH, OTHER_INSTANCE, PORT, Disk, Mesh, Raw, Stub, frame, hello
 
+from peer.errors import PeerError
 from peer.node import Listed, Node, Settings
 from peer.protocol import ACCEPTOR, DIALLER
 from peer.rooms import prove
@@ -948,3 +949,14 @@ def test_memory_is_back_to_its_base_when_everybody_has_gone(mesh: Mesh) -> None:
         mesh.advance(1)
     assert not ann.links and not ann.mail.letters and len(ann.contacts) == 5
     assert len(mesh.reactor.timers) < 20
+
+
+def test_a_node_that_has_ended_takes_no_messages() -> None:
+    mesh = Mesh()
+    ann = mesh.start("ann", "dev")
+    mesh.start("bob")
+    mesh.link("ann", "bob")
+    ann.close()
+    for write in (lambda: ann.send("bob", "hi"), lambda: ann.say("dev", "hi"), lambda: ann.broadcast("hi")):
+        with pytest.raises(PeerError, match="has ended"):
+            write()

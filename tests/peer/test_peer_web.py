@@ -403,8 +403,25 @@ def test_a_message_that_cannot_be_kept_has_failed() -> None:
     ann.link("cid", CID)
     disk.error = ReactorError("the disk is full")
     answer = ann.post("/broadcast-peer", message="hello", wait=5)
-    failed = {"state": "failed", "reason": "it could not be kept: the disk is full"}
-    assert answer.json()["recipients"] == {"bob": failed, "cid": failed}
+    assert (answer.status, answer.json()["error"]["code"]) == (503, "not_kept")
+    assert answer.json()["error"]["message"] == "the message could not be kept: the disk is full"
+
+
+def test_a_message_is_answered_when_it_is_kept_also_without_waiting() -> None:
+    ann = Ann()
+    disk = Disk(ann.reactor)
+    ann.store = disk  # type: ignore[assignment]
+    ann.node = ann._make_node()
+    ann.chat.node = ann.node
+    ann.web = Web(ann.reactor, ann.chat, ann.store, ann.receipts, address=WEB, token=TOKEN)
+    disk.is_slow = True
+    asking = ann.begin("POST", "/broadcast-peer", json={"message": "hello"})
+    ann.mesh.advance(3)
+    assert asking.look() is None
+    disk.go_on()
+    ann.mesh.advance(0.1)
+    answer = asking.look()
+    assert answer is not None and answer.status == 200 and [entry.text for entry in disk.entries] == ["hello"]
 
 
 def test_an_original_peer_never_says_more_than_sent(ann: Ann) -> None:

@@ -7,8 +7,13 @@ const HUES = 6;
 // Without characters that turn, hide or end a line; never empty.
 export const clean = (name) => name.replace(UNSEEN, "").trim() || "(no name)";
 
-// A guest's name says so for those who have nothing but text; where there is a sign for it, once is enough.
-export const bare = ({ name, guest = false }) => (guest ? clean(name).replace(/ \(guest\)$/, "") : clean(name));
+// Equal for names that a reader could take for each other: capitals, width, spaces and the mark of guests aside.
+export const alike = (name) =>
+  clean(name)
+    .normalize("NFKC")
+    .toLowerCase()
+    .replace(/\s+/gu, "")
+    .replace(/\(guest\)$/u, "");
 
 // Between FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE, only where something in it is written right to left.
 export function isolated(name) {

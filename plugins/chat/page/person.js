@@ -2,7 +2,7 @@
 
 import { Dialog, button } from "./dialogs.js";
 import { make } from "./dom.js";
-import { bare } from "./names.js";
+import { clean } from "./names.js";
 import { go } from "./routes.js";
 import { PRESENCE } from "./rows.js";
 
@@ -10,7 +10,7 @@ export class PersonDialog {
   constructor(chat, id) {
     this.chat = chat;
     this.person = chat.store.people.get(id) ?? { id, name: id, state: "offline", guest: false, muted: false };
-    this.dialog = new Dialog(make("bdi", {}, bare(this.person)));
+    this.dialog = new Dialog(make("bdi", {}, clean(this.person.name)));
     this.dialog.show(this.facts(), this.acts());
   }
 

@@ -1,7 +1,7 @@
 // The rows of the lists: a conversation, a person. Numbers and states are said in words as well as drawn.
 
 import { icon, make } from "./dom.js";
-import { bare, hue, initials } from "./names.js";
+import { clean, hue, initials } from "./names.js";
 
 export const PRESENCE = { here: "here", away: "away", connecting: "connecting", offline: "offline" };
 const MOST_SHOWN = 99;
@@ -28,7 +28,7 @@ export function called(person, store) {
   return make(
     "span",
     { class: "called" },
-    make("bdi", { class: "name" }, bare(person)),
+    make("bdi", { class: "name" }, clean(name)),
     store.isAmbiguous(name) ? make("span", { class: "id" }, id) : null,
     guest ? make("span", { class: "tag" }, "guest") : null,
     muted ? make("span", { class: "tag" }, icon("muted"), "muted") : null,

@@ -3,7 +3,7 @@
 // frame, however much has arrived.
 
 import { Conversation } from "./conversation.js";
-import { clean } from "./names.js";
+import { alike } from "./names.js";
 import { MOST_IDLE } from "./timeline.js";
 
 export const EVERYONE = "*";
@@ -180,9 +180,9 @@ export class Store {
     return id === this.current && id.startsWith("@") && this.conversations.get(id).last === 0;
   }
 
-  // Two people may have one name; then the id tells them apart.
+  // Two people may be shown with one name; then the id tells them apart.
   isAmbiguous(name) {
-    return (this.names.get(clean(name)) ?? 0) > 1;
+    return (this.names.get(alike(name)) ?? 0) > 1;
   }
 
   get unread() {
@@ -195,7 +195,7 @@ export class Store {
     this.names = new Map();
     const all = [...this.people.values()].filter((person) => person.id !== this.me?.id);
     for (const { name } of this.me === null ? all : [...all, this.me]) {
-      this.names.set(clean(name), (this.names.get(clean(name)) ?? 0) + 1);
+      this.names.set(alike(name), (this.names.get(alike(name)) ?? 0) + 1);
     }
   }
 }
