@@ -12,12 +12,12 @@ import re
 import sys
 from pathlib import Path
 
-from peer.answers import can_be_dialled, parse_ip
 from peer.identity import default_directory
 from peer.messages import MAX_NAME
 from peer.node import Settings
-from peer.output import PlainOutput
 from peer.program import Options, Program
+from peer.terminal.output import PlainOutput
+from peer.trackers.answers import can_be_dialled, parse_ip
 from reactor import Handler, Log
 from reactor.core.address import Address, parse_address
 from reactor.core.loop import Reactor
@@ -57,7 +57,7 @@ def run(given: argparse.Namespace, reactor: Reactor, log: Log) -> int:
     )  # fmt: skip
     files = _page() if given.http is not None else None
     if _takes_the_screen(given):
-        from peer import tui  # which needs urwid
+        from peer.terminal import tui  # which needs urwid
 
         tui.run(reactor, options, log, directory=directory, files=files)
         return 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from peer.answers import Joined
-from peer.answers import Listed as Answer
 from peer.contact import Contact
 from peer.errors import Ambiguous, PeerError
 from peer.link import Link
 from peer.node import Listed, Node
 from peer.quoting import show_id, show_name
-from peer.trackers import Trackers
+from peer.trackers.answers import Joined
+from peer.trackers.answers import Listed as Answer
+from peer.trackers.several import Trackers
 from reactor.core.address import Address
 from reactor.core.task import Future, sleep
 from reactor.core.timers import Timer

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+from peer.delivery.inbox import Inbox
+from peer.delivery.outbox import Outbox
 from peer.flood import Bucket
-from peer.inbox import Inbox
 from peer.link import Link
-from peer.outbox import Outbox
-from peer.store import Copy
+from peer.storage.store import Copy
 from reactor.core.address import Address
 
 

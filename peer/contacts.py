@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
 from peer.contact import Contact
+from peer.delivery.inbox import Inbox
+from peer.delivery.outbox import MOST, Outbox
 from peer.flood import Bucket
-from peer.inbox import Inbox
-from peer.outbox import MOST, Outbox
-from peer.store import Copy, Saved
+from peer.storage.store import Copy, Saved
 from reactor.core.loop import Reactor
 
 T = TypeVar("T")

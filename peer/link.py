@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from peer.delivery.outbox import MOST
 from peer.errors import FrameError
 from peer.messages import (
     Ack,
@@ -32,7 +33,6 @@ from peer.messages import (
     Refuse,
     Unknown,
 )
-from peer.outbox import MOST
 from peer.protocol import ACCEPTOR, CLOSED, DIALLER, HELLO_WAIT, OPEN, Connection, Role
 from reactor.core.loop import Reactor
 from reactor.core.timers import NEVER, Timer

@@ -15,16 +15,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from peer.audience import Audience
-from peer.author import Author
 from peer.contact import Contact
 from peer.contacts import Contacts
+from peer.delivery.audience import Audience
+from peer.delivery.author import Author
+from peer.delivery.keeper import Keeper
+from peer.delivery.letters import Letter
+from peer.delivery.mail import Mail
+from peer.delivery.reader import Reader
 from peer.dialling import STEPS, Connect, Dialling
 from peer.errors import PeerError
-from peer.keeper import Keeper
-from peer.letters import Letter
 from peer.link import Goodbye, Limits, Link
-from peer.mail import Mail
 from peer.messages import (
     BROADCAST,
     DIRECT,
@@ -42,10 +43,9 @@ from peer.messages import (
 )
 from peer.protocol import DIALLER
 from peer.quoting import show_id
-from peer.reader import Reader
 from peer.rivals import Rivals
 from peer.rooms import Rooms
-from peer.store import Change, Inside, Muted, Store
+from peer.storage.store import Change, Inside, Muted, Store
 from reactor.core.address import Address
 from reactor.core.loop import Reactor
 from reactor.core.task import Future

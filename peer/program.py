@@ -15,25 +15,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from peer.answers import Listed
-from peer.audience import Audience, Fan
 from peer.chat import Chat
 from peer.clock import SteadyTime, timestamp
-from peer.commands import Commands
-from peer.desk import Desk
-from peer.history import History
+from peer.delivery.audience import Audience, Fan
+from peer.delivery.receipts import Receipts
 from peer.identity import Identity
-from peer.lines import Lines
 from peer.link import Link
-from peer.memory import MemoryStore
 from peer.node import Node, Settings
-from peer.output import Output
-from peer.receipts import Receipts
-from peer.shell import Shell
-from peer.store import Store
-from peer.tracker import Facts
-from peer.trackers import Callbacks, Trackers
-from peer.web import Web, bind_loopback
+from peer.storage.history import History
+from peer.storage.memory import MemoryStore
+from peer.storage.store import Store
+from peer.terminal.commands import Commands
+from peer.terminal.lines import Lines
+from peer.terminal.output import Output
+from peer.terminal.shell import Shell
+from peer.trackers.answers import Listed
+from peer.trackers.several import Callbacks, Trackers
+from peer.trackers.tracker import Facts
+from peer.web.desk import Desk
+from peer.web.interface import Web, bind_loopback
 from reactor import Handler
 from reactor.core.address import Address
 from reactor.core.dial import dial

@@ -46,6 +46,18 @@ BUT_FOR = {name: {"websockets"} for name in ("reactor.http.frames", "reactor.htt
 ONLY_CORE = {"socket", "ssl", "selectors", "select"}
 NEVER = {"asyncio", "concurrent", "socketserver", "http", "urllib.request"}
 
+# The parts of a peer, and what none of the files in them may know: people and programs at the outside, the node inside.
+OUTSIDE = ("peer.terminal", "peer.web", "peer.program", "peer.chat")
+PEER_MUST_NOT: dict[str, tuple[str, ...]] = {
+    "peer.storage": ("peer.node", "peer.link", "peer.delivery", "peer.trackers", *OUTSIDE),
+    "peer.delivery": ("peer.node", "peer.trackers", *OUTSIDE),
+    "peer.trackers": ("peer.node", "peer.link", "peer.delivery", "peer.storage", *OUTSIDE),
+    "peer.node": ("peer.trackers", *OUTSIDE),
+    "peer.protocol": ("peer.link", "peer.node", "peer.delivery", "peer.storage", "peer.trackers", "reactor.core", *OUTSIDE),
+    "peer.web": ("peer.terminal", "peer.node", "peer.program"),
+    "peer.terminal": ("peer.web", "peer.trackers"),
+}
+
 
 class Import(NamedTuple):
     module: str
@@ -136,6 +148,19 @@ def test_imports_go_down_only(path: Path) -> None:
         f"{path.relative_to(ROOT)}:{line}: {name} imports {module}"
         for module, _, line, _ in imports(path)
         if is_ours(module) and not is_allowed(name, module)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("part", PEER_MUST_NOT)
+def test_the_parts_of_a_peer_know_only_what_is_further_inside(part: str) -> None:
+    files = within(part)
+    assert files
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {module}"
+        for path in files
+        for module, _, line, _ in imports(path)
+        if any(below(module, other) for other in PEER_MUST_NOT[part])
     ]
     assert wrong == []
 

@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 from bench.peers.results import Figures, figures
-from peer.audience import Deaf
-from peer.letters import Letter
+from peer.delivery.audience import Deaf
+from peer.delivery.letters import Letter
 from peer.link import Link
-from peer.memory import MemoryStore
 from peer.messages import with_seq
 from peer.node import Listed, Node, Settings
+from peer.storage.memory import MemoryStore
 from reactor.core.address import Address
 from reactor.core.dial import dial
 from reactor.core.listener import Listener, bind

@@ -25,7 +25,7 @@ from bench.peers.bare import Bare
 from bench.peers.nodes import A_NUMBER, CHANNEL, House, Speaker, until
 from bench.peers.results import Figures
 from bench.peers.threads import ThreadSpeaker
-from peer.audience import Deaf
+from peer.delivery.audience import Deaf
 from peer.messages import Ack, encode
 from reactor.core.loop import Reactor
 from reactor.core.selector import READ

@@ -15,13 +15,13 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from peer import page
-from peer.desk import Desk
-from peer.errands import Errands, handler
 from peer.node import Settings
-from peer.payloads import Success
 from peer.switchboard import Switchboard
-from peer.tab import Turned, serve
+from peer.web import page
+from peer.web.desk import Desk
+from peer.web.errands import Errands, handler
+from peer.web.payloads import Success
+from peer.web.tab import Turned, serve
 from plugins.chat.disk import Pool
 from plugins.chat.files import PageFiles
 from plugins.chat.held import Ground, Held, User

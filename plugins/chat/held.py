@@ -13,20 +13,20 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any, NamedTuple
 
-from peer.answers import Listed, TrackerError
-from peer.audience import Fan
 from peer.chat import Chat
 from peer.clock import SteadyTime, timestamp
-from peer.desk import Desk
-from peer.errands import Errands
-from peer.history import History, PoolLike
+from peer.delivery.audience import Fan
+from peer.delivery.receipts import Receipts
 from peer.identity import Identity
 from peer.node import Node, Settings
-from peer.page import GUEST_MARK
-from peer.receipts import Receipts
+from peer.storage.history import History, PoolLike
 from peer.switchboard import Switchboard
-from peer.tracker import Asking, Facts
-from peer.trackers import Callbacks, Trackers
+from peer.trackers.answers import Listed, TrackerError
+from peer.trackers.several import Callbacks, Trackers
+from peer.trackers.tracker import Asking, Facts
+from peer.web.desk import Desk
+from peer.web.errands import Errands
+from peer.web.page import GUEST_MARK
 from reactor import Client, Reactor
 
 

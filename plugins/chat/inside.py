@@ -1,6 +1,6 @@
 """The tracker of the same server, asked without a socket: the same questions and refusals as over HTTP.
 
-    peer.tracker -> InsideTracker -> the service "tracker"
+    peer.trackers -> InsideTracker -> the service "tracker"
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
-from peer.answers import Listed, Refused, Taken, TrackerError
+from peer.trackers.answers import Listed, Refused, Taken, TrackerError
 from reactor import HTTPError, ReactorError
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class Service(Protocol):
 
 
 class InsideTracker:
-    """`Asking` in the sense of `peer.tracker`."""
+    """`Asking` in the sense of `peer.trackers.tracker`."""
 
     name = "of this server"
     is_local = True

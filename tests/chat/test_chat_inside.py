@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from memory_pages import ChatApp
 
-from peer.answers import Done, Joined, Refused, Registered
-from peer.audience import Deaf
-from peer.memory import MemoryStore
+from peer.delivery.audience import Deaf
 from peer.messages import MAX_TEXT
 from peer.node import Node, Settings
 from peer.porter import PATIENCE
+from peer.storage.memory import MemoryStore
 from peer.switchboard import Switchboard
+from peer.trackers.answers import Done, Joined, Refused, Registered
 from plugins.chat.files import DIRECTORY, POLICY, PageFiles
 from plugins.chat.inside import InsideTracker
 from reactor import Future

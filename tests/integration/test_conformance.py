@@ -135,9 +135,12 @@ async def _all(rows: list[Row], port: int, context: ssl.SSLContext | None, is_sl
 async def _try(row: Row, port: int, context: ssl.SSLContext | None, is_slow: bool) -> str:
     try:
         async with asyncio.timeout(SECONDS):
-            received = await _exchange(row.wire + PROBE, port, context, is_slow)
+            received, was_reset = await _exchange(row.wire + PROBE, port, context, is_slow)
     except TimeoutError:
         return f"{row.name}: the connection was not closed"
+    # Who asked for the end and goes on sending may be reset behind the answer; who was refused must not be.
+    if was_reset and not row.closes:
+        return f"{row.name}: the connection was reset\n    {received[:300]!r}"
     try:
         wrong = _judge(row, _parse(row, received))
     except (ValueError, KeyError) as error:
@@ -145,8 +148,10 @@ async def _try(row: Row, port: int, context: ssl.SSLContext | None, is_slow: boo
     return f"{row.name} ({row.section}, {row.level}): {wrong}\n    {received[:300]!r}" if wrong else ""
 
 
-async def _exchange(wire: bytes, port: int, context: ssl.SSLContext | None, is_slow: bool) -> bytes:
-    """All that comes back until the end."""
+async def _exchange(
+    wire: bytes, port: int, context: ssl.SSLContext | None, is_slow: bool
+) -> tuple[bytes, bool]:
+    """All that comes back until the end, and whether that was a reset."""
     host = "127.0.0.2" if context else "127.0.0.1"
     reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host if context else None)
     received = bytearray()
@@ -160,23 +165,25 @@ async def _exchange(wire: bytes, port: int, context: ssl.SSLContext | None, is_s
             await writer.drain()
             if is_slow:
                 await asyncio.sleep(0.001)
-        await reading
+        was_reset = await reading
     except ConnectionError:  # it has closed; what it said before is there
-        await reading
+        was_reset = await reading
     finally:
         reading.cancel()
         writer.close()
         with suppress(ConnectionError, ssl.SSLError):
             await writer.wait_closed()
-    return bytes(received)
+    return bytes(received), was_reset
 
 
-async def _read(reader: asyncio.StreamReader, received: bytearray) -> None:
+async def _read(reader: asyncio.StreamReader, received: bytearray) -> bool:
+    """Whether it ended with a reset."""
     try:
         while piece := await reader.read(65536):
             received += piece
     except ConnectionResetError:
-        received += b"(and then the connection was reset)"
+        return True
+    return False
 
 
 def _parse(row: Row, received: bytes) -> tuple[bool, list[Answer]]:

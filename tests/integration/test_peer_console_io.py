@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from loopback import Loop, loop
 
-from peer.console import Console
-from peer.output import PlainOutput
+from peer.terminal.console import Console
+from peer.terminal.output import PlainOutput
 from reactor import Log
 
 __all__ = ["loop"]

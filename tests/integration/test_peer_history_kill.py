@@ -17,9 +17,9 @@ from random import Random
 import pytest
 from server import ENVIRONMENT, ROOT, wait_until
 
-from peer.history import History
 from peer.identity import Identity
-from peer.store import Copy, Entry, Mark, Received, Saved, Sent, Settled
+from peer.storage.history import History
+from peer.storage.store import Copy, Entry, Mark, Received, Saved, Sent, Settled
 from reactor.core.loop import Reactor
 from reactor.core.task import Future
 from reactor.errors import StartError

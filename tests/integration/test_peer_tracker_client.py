@@ -14,10 +14,10 @@ import pytest
 from loopback import Loop, loop
 from server import Server, curl, write_config
 
-from peer.answers import Listed, TrackerError
 from peer.identity import Leases
-from peer.tracker import Facts
-from peer.trackers import Callbacks, Trackers
+from peer.trackers.answers import Listed, TrackerError
+from peer.trackers.several import Callbacks, Trackers
+from peer.trackers.tracker import Facts
 from reactor import Address, Client
 from reactor.core.offload import Pool
 

@@ -274,7 +274,7 @@ def test_a_terminal_that_goes_away_is_the_end(ann: Seat, bob: Peer) -> None:
 BUG = """
 import sys
 from peer.__main__ import main
-from peer.view import View
+from peer.terminal.view import View
 draw = View._status
 def status(self):
     if self.prompt.edit_text == "boom":

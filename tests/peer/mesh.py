@@ -11,13 +11,13 @@ from typing import Any
 
 from wires import Wires
 
-from peer.audience import Deaf
 from peer.contact import Contact
-from peer.letters import Letter
+from peer.delivery.audience import Deaf
+from peer.delivery.letters import Letter
 from peer.link import Link
-from peer.memory import MemoryStore
 from peer.node import Listed, Node, Settings
-from peer.store import Change, Entry, Received, Saved, Sent, Settled, Store
+from peer.storage.memory import MemoryStore
+from peer.storage.store import Change, Entry, Received, Saved, Sent, Settled, Store
 from reactor.core.address import Address
 from reactor.core.task import Future
 from reactor.testing import FakeReactor, MemoryTransport

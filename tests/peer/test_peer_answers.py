@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from peer.answers import MAX_PEERS, Done, Joined, Nonsense, Registered, decode, decode_list, decode_refusal
+from peer.trackers.answers import MAX_PEERS, Done, Joined, Nonsense, Registered, decode, decode_list, decode_refusal
 
 REGISTERED = {
     "status": "success", "peer_id": "a", "observed_ip": "10.0.0.1", "interval": 27.4, "ttl": 90.0, "lease": "x" * 32,

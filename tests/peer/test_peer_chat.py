@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from mesh import EPOCH, PORT, Mesh, Raw
 
-from peer.answers import Listed
 from peer.chat import MOST_MEMBERS, Chat
-from peer.commands import LONGEST_LIST, MOST_SHOWN, Commands
 from peer.errors import Ambiguous, PeerError
-from peer.lines import Lines
-from peer.store import Entry
+from peer.storage.store import Entry
+from peer.terminal.commands import LONGEST_LIST, MOST_SHOWN, Commands
+from peer.terminal.lines import Lines
+from peer.trackers.answers import Listed
 
 
 def listed(peer_id: str, username: str = "", *channels: str) -> Listed:

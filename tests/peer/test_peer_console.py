@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from peer.console import LONGEST_LINE, MOST_LINES, READ_SIZE, Console, Lines, Special
+from peer.terminal.console import LONGEST_LINE, MOST_LINES, READ_SIZE, Console, Lines, Special
 from reactor.core.loop import Reactor
 from reactor.testing import FakeClock
 

@@ -6,7 +6,7 @@ from mesh import EPOCH, Mesh
 
 from peer import contacts as contacts_module
 from peer.contacts import MOST_FORGOTTEN, Contacts
-from peer.store import Mark, Saved
+from peer.storage.store import Mark, Saved
 
 
 def make(saved: Saved | None = None) -> Contacts:

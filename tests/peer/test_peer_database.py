@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import peer.database as database_module
-from peer.database import Database
-from peer.store import Entry, Mark, Received
+import peer.storage.database as database_module
+from peer.storage.database import Database
+from peer.storage.store import Entry, Mark, Received
 from reactor.errors import ReactorError
 
 

@@ -11,13 +11,13 @@ from random import Random
 import pytest
 from mesh import EPOCH, OTHER_EPOCH, PORT, Disk, Mesh, Raw, Stub, frame, hello
 
+from peer.delivery.letters import DELIVERED, Letter
+from peer.delivery.outbox import MOST
+from peer.delivery.reader import MOST_REFUSALS
 from peer.errors import PeerError
-from peer.letters import DELIVERED, Letter
 from peer.messages import MAX_TEXT, Have
 from peer.node import Listed, Settings
-from peer.outbox import MOST
-from peer.reader import MOST_REFUSALS
-from peer.store import Mark
+from peer.storage.store import Mark
 from reactor.core.address import Address
 from reactor.core.transport import LOW_WATER
 

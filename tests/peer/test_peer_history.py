@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-import peer.database as database_module
-from peer.database import MIGRATIONS
-from peer.history import FILE_NAME, MOST_READS, History, PoolLike
-from peer.store import Change, Copy, Entry, Mark, Received, Sent, Settled, Store
+import peer.storage.database as database_module
+from peer.storage.database import MIGRATIONS
+from peer.storage.history import FILE_NAME, MOST_READS, History, PoolLike
+from peer.storage.store import Change, Copy, Entry, Mark, Received, Sent, Settled, Store
 from reactor.core.task import Future
 from reactor.errors import Overloaded, ReactorError, StartError
 from reactor.testing import FakeReactor, InlinePool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mesh import Disk, Mesh, Raw
 
-from peer.keeper import CALM_SECONDS
+from peer.delivery.keeper import CALM_SECONDS
 from reactor.errors import ReactorError
 
 FULL = "the history cannot be written: the disk is full"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from peer.delivery.outbox import MOST
 from peer.errors import FrameError
 from peer.link import MESSAGES_A_TURN, Goodbye, Limits, Link
 from peer.messages import (
@@ -28,7 +29,6 @@ from peer.messages import (
     Refuse,
     encode,
 )
-from peer.outbox import MOST
 from peer.protocol import ACCEPTOR, DIALLER
 from reactor.core.transport import HIGH_WATER, LOW_WATER
 from reactor.errors import DialError

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-import peer.database as database_module
-from peer.history import FILE_NAME, History
-from peer.memory import MemoryStore
-from peer.store import (
+import peer.storage.database as database_module
+from peer.storage.history import FILE_NAME, History
+from peer.storage.memory import MemoryStore
+from peer.storage.store import (
     UNACKNOWLEDGED,
     Change,
     Copy,

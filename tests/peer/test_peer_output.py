@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import IO
 
-from peer.output import Output, PlainOutput
+from peer.terminal.output import Output, PlainOutput
 from reactor import Log
 
 

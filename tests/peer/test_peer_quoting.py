@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from mesh import PORT, TIMESTAMP, Mesh, Raw
 
-from peer.lines import Lines
 from peer.quoting import show_id, show_name
-from peer.store import Entry
+from peer.storage.store import Entry
+from peer.terminal.lines import Lines
 from reactor.core.address import Address
 
 

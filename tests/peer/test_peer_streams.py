@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from peer.delivery.inbox import LARGEST_GAP, REFUSALS, Inbox
+from peer.delivery.outbox import KEEP_SECONDS, MOST, Outbox, by_recipient
 from peer.errors import FrameError
 from peer.flood import Bucket
-from peer.inbox import LARGEST_GAP, REFUSALS, Inbox
 from peer.messages import Have, Refusal
-from peer.outbox import KEEP_SECONDS, MOST, Outbox, by_recipient
-from peer.store import Copy, Entry, Mark
+from peer.storage.store import Copy, Entry, Mark
 
 run = settings(derandomize=True, deadline=None, max_examples=300)
 

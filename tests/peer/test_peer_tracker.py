@@ -11,9 +11,9 @@ import pytest
 from tracker_side import HERE, ME, THERE, Answer, Asked, Net, Peer, Plugin, Script, entry, refusal
 
 import plugins.auth.passwords
-from peer.answers import Listed, Refused, TrackerError
 from peer.identity import Leases
-from peer.trackers import merge
+from peer.trackers.answers import Listed, Refused, TrackerError
+from peer.trackers.several import merge
 from plugins.auth.passwords import Cost
 from reactor import Cancelled, ConnectionLost, Overloaded, ReactorError, RemoteProtocolError
 from reactor.testing import FakeReactor, TestApp
@@ -908,7 +908,7 @@ def test_two_that_find_the_session_gone_at_once_do_not_lock_each_other_out(react
 def test_a_tracker_may_be_given_as_a_url(reactor: FakeReactor) -> None:
     from random import Random
 
-    from peer.trackers import Callbacks, Trackers
+    from peer.trackers.several import Callbacks, Trackers
 
     def make(*where: str) -> Trackers:
         nothing = Callbacks(print, print, print, print)

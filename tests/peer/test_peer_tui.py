@@ -19,17 +19,17 @@ from mesh import TIMESTAMP, Mesh, Raw
 from peer.__main__ import _has_urwid
 from peer.chat import Chat
 from peer.clock import label
-from peer.editing import MOST_RECALLED, Recall, complete
-from peer.letters import DELIVERED, FAILED, SENT, Letter
-from peer.memory import MemoryStore
+from peer.delivery.letters import DELIVERED, FAILED, SENT, Letter
 from peer.messages import MAX_TEXT
 from peer.node import Node
-from peer.screen import FRAME_SECONDS, ReactorLoop, Terminal
-from peer.store import Entry
-from peer.tui import Typed
-from peer.view import MOST_TYPED, SIDE, View
-from peer.window import LOG, MOST_CHARACTERS, MOST_LINES, Kind, Line, Place, Window
-from peer.windows import HISTORY_LINES, MOST_WINDOWS, Windows, mark, place_of
+from peer.storage.memory import MemoryStore
+from peer.storage.store import Entry
+from peer.terminal.editing import MOST_RECALLED, Recall, complete
+from peer.terminal.screen import FRAME_SECONDS, ReactorLoop, Terminal
+from peer.terminal.tui import Typed
+from peer.terminal.view import MOST_TYPED, SIDE, View
+from peer.terminal.window import LOG, MOST_CHARACTERS, MOST_LINES, Kind, Line, Place, Window
+from peer.terminal.windows import HISTORY_LINES, MOST_WINDOWS, Windows, mark, place_of
 from reactor.core.address import Address
 from reactor.errors import ReactorError
 from reactor.testing import FakeReactor, InlinePool

@@ -11,16 +11,16 @@ import pytest
 from mesh import EPOCH, PORT, TIMESTAMP, Disk, Ears, Mesh, Raw, frame
 from tracker_side import HERE, Net, Script, entry
 
-from peer.audience import Deaf, Fan
 from peer.chat import Chat
+from peer.delivery.audience import Deaf, Fan
+from peer.delivery.receipts import REMEMBERED, Receipts
 from peer.identity import Leases
 from peer.link import Link
-from peer.memory import MemoryStore
 from peer.node import Node, Settings
-from peer.receipts import REMEMBERED, Receipts
-from peer.tracker import Facts
-from peer.trackers import Callbacks, Trackers
-from peer.web import Web, bind_loopback
+from peer.storage.memory import MemoryStore
+from peer.trackers.several import Callbacks, Trackers
+from peer.trackers.tracker import Facts
+from peer.web.interface import Web, bind_loopback
 from reactor import Headers, ReactorError, StartError, sleep
 from reactor.core.address import Address
 from reactor.errors import DialTimeout

@@ -11,10 +11,10 @@ from random import Random
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlencode
 
-from peer.answers import Listed
 from peer.identity import Leases
-from peer.tracker import Facts
-from peer.trackers import Callbacks, Trackers
+from peer.trackers.answers import Listed
+from peer.trackers.several import Callbacks, Trackers
+from peer.trackers.tracker import Facts
 from reactor import Address, DialError, Headers, sleep, timeout
 from reactor.sansio.forms import FORM_TYPE
 from reactor.sansio.head import RequestHead, ResponseHead

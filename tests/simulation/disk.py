@@ -1,7 +1,8 @@
 """A disk of the simulation and the store on it: what is committed survives a crash, what is under way does not.
 
-It takes its time, as a thread that writes would, and does what `peer.history` does with changes: those that come while
-it writes are one transaction, and a write that fails takes with it all that was saved before its callers heard of it.
+It takes its time, as a thread that writes would, and does what `peer.storage.history` does with changes: those that
+come while it writes are one transaction, and a write that fails takes with it all that was saved before its callers
+heard of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from itertools import count
 
 from machine import Machine
 
-from peer.store import Change, Copy, Entry, Mark, Received, Saved, Sent, Settled, order
+from peer.storage.store import Change, Copy, Entry, Mark, Received, Saved, Sent, Settled, order
 from reactor.core.task import Future
 from reactor.errors import ReactorError
 from reactor.testing import FakeReactor

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from disk import Disk, DiskStore
 from machine import Machine
 
-from peer.audience import Deaf
 from peer.contact import Contact
+from peer.delivery.audience import Deaf
+from peer.delivery.letters import FAILED, Letter
 from peer.errors import PeerError
-from peer.letters import FAILED, Letter
 from peer.link import Link
 from peer.node import Listed, Node, Settings
-from peer.store import Entry
+from peer.storage.store import Entry
 from reactor.core.address import Address
 from reactor.core.timers import NEVER
 from reactor.testing import FakeClock

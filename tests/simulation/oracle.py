@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from disk import Disk
 
-from peer.letters import DELIVERED, FAILED, State
-from peer.store import Entry
+from peer.delivery.letters import DELIVERED, FAILED, State
+from peer.storage.store import Entry
 
 
 @dataclass

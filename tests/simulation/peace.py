@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from disk import Disk
 from host import Host
 
-from peer.letters import FAILED
+from peer.delivery.letters import FAILED
 from peer.link import Link
 
 if TYPE_CHECKING:
