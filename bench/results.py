@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import msgspec
+
+R = TypeVar("R")
 
 
 class Sample(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -102,10 +105,16 @@ class Results(msgspec.Struct, kw_only=True):
 
 def load(path: Path) -> Results:
     """msgspec.ValidationError, with the field, for what is no result."""
-    return msgspec.json.decode(path.read_bytes(), type=Results)
+    return load_as(path, Results)
 
 
-def store(results: Results, path: Path) -> None:
+def load_as(path: Path, kind: type[R]) -> R:
+    """The same for results of another kind."""
+    return msgspec.json.decode(path.read_bytes(), type=kind)
+
+
+def store(results: object, path: Path) -> None:
+    """Results of any kind."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
 

@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from pathlib import Path
 
-from bench.peers import report
 from bench.peers.measure import QUICK, Plan, measure
-from bench.peers.results import store
-from bench.process import LOAD_CORE, ROOT
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a first look, printed only")
-    parser.add_argument("--out", type=Path, help="write the result there, and leave the document alone")
-    given = parser.parse_args()
-    os.sched_setaffinity(0, {LOAD_CORE})
-    results = measure(QUICK if given.quick else Plan(), lambda line: print(line, flush=True))
-    if given.out is not None or given.quick:
-        path = given.out or ROOT / "artefacts" / "bench-peers-quick.json"
-        store(results, path)
-        print("\n" + report.tables(results))
-    else:
-        path = ROOT / "bench" / "results" / f"{results.date}-peers.json"
-        store(results, path)
-        report.publish(results)
-    print(f"written to {path}")
-    return 0
-
+from bench.peers.report import tables
+from bench.peers.results import Results
+from bench.suite import run, tell
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(run("peers", Results, lambda quick: measure(QUICK if quick else Plan(), tell), tables))

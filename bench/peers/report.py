@@ -1,23 +1,15 @@
-"""A result as tables, and into `docs/benchmarks.md` between markers of their own.
-
-    python -m bench.peers.report bench/results/2026-01-31-peers.json      write the document anew from a stored result
+"""A result as tables for docs/benchmarks.md.
 
 Figures are medians over the rounds, in brackets the lowest and the highest; ratios are made within a round.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from statistics import median
-from typing import Final
 
-from bench.peers.results import FULL, PACED, TOGETHER, Figures, Results, load
-from bench.report import DOCUMENT, insert, markdown
-
-BEGIN: Final = "<!-- peers: begin (written by bench/peers/report.py) -->"
-END: Final = "<!-- peers: end -->"
+from bench.peers.results import FULL, PACED, TOGETHER, Figures, Results
+from bench.report import markdown
 
 
 def tables(results: Results) -> str:
@@ -108,20 +100,3 @@ def _cost(one: Figures) -> float:
 
 def _failed(results: Results, scenario: str, who: str, links: int) -> int:
     return sum(one.failed for one in results.of(scenario, who, links))
-
-
-def publish(results: Results, document: Path = DOCUMENT) -> None:
-    text = insert(document.read_text("utf-8"), tables(results), BEGIN, END)
-    document.write_text(text, "utf-8")
-
-
-def main(arguments: Sequence[str]) -> int:
-    if len(arguments) != 1:
-        print(__doc__, file=sys.stderr)
-        return 2
-    publish(load(Path(arguments[0])))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

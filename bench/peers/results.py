@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Final
 
@@ -112,13 +111,3 @@ class Results(msgspec.Struct, kw_only=True):
     def middle(self, scenario: str, who: str, links: int, value: Callable[[Figures], float]) -> float:
         """The median over the rounds."""
         return median(map(value, self.of(scenario, who, links)))
-
-
-def load(path: Path) -> Results:
-    """msgspec.ValidationError, with the field, for what is no result."""
-    return msgspec.json.decode(path.read_bytes(), type=Results)
-
-
-def store(results: Results, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")

@@ -1,23 +1,16 @@
-"""A result as tables, and into `docs/benchmarks.md` between markers of their own.
-
-    python -m bench.proxies.report bench/results/2026-01-31-proxies.json   write the document anew from a stored result
+"""A result as tables for docs/benchmarks.md.
 
 Figures are medians over the rounds; ratios are made within a round.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.proxies.results import SAME, UNIQUE, Download, Results, load
-from bench.report import DOCUMENT, insert, markdown
+from bench.proxies.results import SAME, UNIQUE, Download, Results
+from bench.report import markdown
 
-BEGIN: Final = "<!-- proxies: begin (written by bench/proxies/report.py) -->"
-END: Final = "<!-- proxies: end -->"
 _TITLES: Final = {SAME: "### The same request again and again", UNIQUE: "### No request twice"}
 
 
@@ -87,19 +80,3 @@ def _circumstances(results: Results) -> str:
         f"{results.date}, {results.rounds} rounds of {results.seconds} s with {results.connections} connections. "
         f"{versions}.{missing} Machine: {machine_}."
     )
-
-
-def publish(results: Results, document: Path = DOCUMENT) -> None:
-    document.write_text(insert(document.read_text("utf-8"), tables(results), BEGIN, END), "utf-8")
-
-
-def main(arguments: Sequence[str]) -> int:
-    if len(arguments) != 1:
-        print(__doc__, file=sys.stderr)
-        return 2
-    publish(load(Path(arguments[0])))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Final
 
@@ -84,13 +83,3 @@ class Results(msgspec.Struct, kw_only=True):
         pairs = zip(self.of(proxy, scenario), self.of(base, scenario), strict=True)
         found = [value(one) / value(other) for one, other in pairs if value(other)]
         return median(found) if found else 0.0
-
-
-def load(path: Path) -> Results:
-    """msgspec.ValidationError, with the field, for what is no result."""
-    return msgspec.json.decode(path.read_bytes(), type=Results)
-
-
-def store(results: Results, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")

@@ -93,7 +93,7 @@ class Site:
 
     def _form_page(self, status: int, title: str, message: str, name: str = "") -> Answer:
         page = self._form.substitute(
-            title=title, message=message, tone="wrong" if name else "quiet", name=_escape(name), guests="",
+            title=title, message=message, tone="wrong" if name else "quiet", name=_escape(name), guests="", next="",
             name_focus="" if name else " autofocus", password_focus=" autofocus" if name else "",
         )  # fmt: skip
         return Answer(status, page.encode(), HTML, (CHALLENGE, FRESH) if status == 401 else (FRESH,))

@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from pathlib import Path
 
-from bench.process import LOAD_CORE, ROOT
-from bench.websockets import report
+from bench.suite import run, tell
 from bench.websockets.measure import QUICK, Plan, measure
-from bench.websockets.results import store
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.websockets", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a first look, printed only")
-    parser.add_argument("--out", type=Path, help="write the result there, and leave the document alone")
-    given = parser.parse_args()
-    os.sched_setaffinity(0, {LOAD_CORE})
-    results = measure(QUICK if given.quick else Plan(), lambda line: print(line, flush=True))
-    if given.out is not None or given.quick:
-        path = given.out or ROOT / "artefacts" / "bench-websockets-quick.json"
-        store(results, path)
-        print("\n" + report.tables(results))
-    else:
-        path = ROOT / "bench" / "results" / f"{results.date}-websockets.json"
-        store(results, path)
-        report.publish(results)
-    print(report.headline(results))
-    print(f"written to {path}")
-    return 0
-
+from bench.websockets.report import tables
+from bench.websockets.results import Results
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(run("websockets", Results, lambda quick: measure(QUICK if quick else Plan(), tell), tables))

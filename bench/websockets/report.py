@@ -1,24 +1,13 @@
-"""A result as tables, and into `docs/benchmarks.md` between markers of their own.
-
-    python -m bench.websockets.report bench/results/2026-01-31-websockets.json      write the document anew
+"""A result as tables for docs/benchmarks.md.
 
 Figures are medians over the rounds, in brackets the lowest and the highest; ratios are made within a round.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from statistics import median
-from typing import Final
-
 from bench.peers.report import spread
-from bench.report import DOCUMENT, insert, markdown
-from bench.websockets.results import AWAKE, BASE, BUSY, ECHO, FAN_OUT, Results, load
-
-BEGIN: Final = "<!-- websockets: begin (written by bench/websockets/report.py) -->"
-END: Final = "<!-- websockets: end -->"
+from bench.report import markdown
+from bench.websockets.results import AWAKE, BASE, BUSY, ECHO, FAN_OUT, Results
 
 
 def tables(results: Results) -> str:
@@ -64,29 +53,3 @@ def _circumstances(results: Results) -> str:
         f"{results.date}, {results.rounds} rounds of {results.seconds:g} s; messages of {results.message} bytes, "
         f"nothing compressed; {versions}. Machine: {about}."
     )
-
-
-def headline(results: Results) -> str:
-    """What counts."""
-    said = []
-    for scenario in (FAN_OUT, AWAKE, BUSY, ECHO):
-        best, ratios = results.advantage(scenario)
-        said.append(f"{scenario}: {best}, the better of the others, costs {median(ratios):.2f} times as much")
-    return "\n".join(said)
-
-
-def publish(results: Results, document: Path = DOCUMENT) -> None:
-    text = insert(document.read_text("utf-8"), tables(results), BEGIN, END)
-    document.write_text(text, "utf-8")
-
-
-def main(arguments: Sequence[str]) -> int:
-    if len(arguments) != 1:
-        print(__doc__, file=sys.stderr)
-        return 2
-    publish(load(Path(arguments[0])))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
 from typing import Final
 
@@ -94,13 +93,3 @@ class Results(msgspec.Struct, kw_only=True):
         others = [who for who in self.servers() if who not in (OURS, BASE)]
         best = min(others, key=lambda who: median(self.ratios(scenario, who, OURS)))
         return best, self.ratios(scenario, best, OURS)
-
-
-def load(path: Path) -> Results:
-    """msgspec.ValidationError, with the field, for what is no result."""
-    return msgspec.json.decode(path.read_bytes(), type=Results)
-
-
-def store(results: Results, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")

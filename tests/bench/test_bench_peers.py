@@ -8,7 +8,9 @@ import pytest
 
 from bench.peers import report
 from bench.peers.measure import Plan, measure
-from bench.peers.results import FULL, PACED, TOGETHER, Figures, Memory, Mesh, Results, Run, figures, load, store
+from bench.peers.results import FULL, PACED, TOGETHER, Figures, Memory, Mesh, Results, Run, figures
+from bench.results import load_as, store
+from bench.suite import markers, publish
 
 SMALL = Plan(rounds=1, seconds=0.1, mesh=4, together=(3,), apart=(2,), idle=(5,), window=4, pace=200.0)
 
@@ -50,7 +52,7 @@ def results() -> Results:
 
 def test_results_come_back_as_they_were_stored(results: Results, tmp_path: Path) -> None:
     store(results, tmp_path / "sub" / "2026-01-31-peers.json")
-    assert load(tmp_path / "sub" / "2026-01-31-peers.json") == results
+    assert load_as(tmp_path / "sub" / "2026-01-31-peers.json", Results) == results
 
 
 def test_figures_are_of_whole_broadcasts() -> None:
@@ -72,10 +74,11 @@ def test_the_report_has_medians_spreads_and_ratios_within_a_round(results: Resul
 
 def test_the_document_is_rewritten_between_the_markers_of_its_own(results: Results, tmp_path: Path) -> None:
     document = tmp_path / "benchmarks.md"
-    document.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    report.publish(results, document)
+    begin, end = markers("peers")
+    document.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    publish("peers", report.tables(results), document)
     text = document.read_text()
-    assert text.startswith(f"before\n{report.BEGIN}\n\n### ") and text.endswith(f"{report.END}\nafter\n")
+    assert text.startswith(f"before\n{begin}\n\n### ") and text.endswith(f"{end}\nafter\n")
     assert "old" not in text
-    report.publish(results, document)
+    publish("peers", report.tables(results), document)
     assert document.read_text() == text

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bench.proxies.contenders import CONTENDERS
 from bench.proxies.report import tables
-from bench.proxies.results import SAME, UNIQUE, Download, Latency, Load, Results, Streams, load, store
+from bench.proxies.results import SAME, UNIQUE, Download, Latency, Load, Results, Streams
+from bench.results import load_as, store
 
 
 def sample() -> Results:
@@ -25,7 +26,7 @@ def sample() -> Results:
 
 def test_what_is_stored_comes_back(tmp_path: Path) -> None:
     store(sample(), tmp_path / "results" / "one.json")
-    assert load(tmp_path / "results" / "one.json") == sample()
+    assert load_as(tmp_path / "results" / "one.json", Results) == sample()
 
 
 def test_ratios_are_made_within_a_round() -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.results import load_as, store
 from bench.websockets import report
 from bench.websockets.measure import Plan, measure
-from bench.websockets.results import AWAKE, BUSY, ECHO, FAN_OUT, Memory, Results, Run, load, run_of, store
+from bench.websockets.results import AWAKE, BUSY, ECHO, FAN_OUT, Memory, Results, Run, run_of
 
 # aiohttp is only there where it is measured in earnest.
 SMALL = Plan(
@@ -28,7 +29,7 @@ def test_every_part_runs_and_nothing_is_lost() -> None:
         assert run.number % {BUSY: 15, ECHO: 1}.get(run.scenario, 5) == 0
     assert [one.who for one in results.memory] == list(SMALL.servers)
     assert len(lines) == len(results.runs) + len(results.memory)
-    assert "websockets, the better of the others" in report.headline(results)
+    assert "The better of the others, websockets," in report.tables(results)
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def results() -> Results:
 
 def test_results_come_back_as_they_were_stored(results: Results, tmp_path: Path) -> None:
     store(results, tmp_path / "sub" / "2026-01-31-websockets.json")
-    assert load(tmp_path / "sub" / "2026-01-31-websockets.json") == results
+    assert load_as(tmp_path / "sub" / "2026-01-31-websockets.json", Results) == results
 
 
 def test_the_cheapest_of_the_others_counts(results: Results) -> None:
@@ -62,12 +63,8 @@ def test_a_run_counts_each_reader() -> None:
     assert (run.p50, run.p99) == (pytest.approx(50), pytest.approx(99))
 
 
-def test_the_tables_are_put_between_their_markers(results: Results, tmp_path: Path) -> None:
-    document = tmp_path / "benchmarks.md"
-    document.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    report.publish(results, document)
-    text = document.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+def test_the_tables_have_medians_spreads_and_ratios(results: Results) -> None:
+    text = report.tables(results)
     assert "| reactor | 100,000 (50,000–100,000) | 2.00 (2.00–4.00) | 2.00 (2.00–2.00) |" in text
     assert "aiohttp, takes 2.00 (2.00–2.00) times our processor time" in text
     assert "| aiohttp | 1,000 | 10.0 |" in text
