@@ -142,6 +142,7 @@ class MemoryTransport:
         self.stall_limit = NEVER
         self.pace: Pace | None = None
         self.on_drained: Callable[[], object] | None = None
+        self.unread = b""
         self._stalled = reactor.deadline(lambda: self.abort(OSError(errno.ETIMEDOUT, "took nothing")))
         self._held = bytearray()
         self._files: list[Callable[[], object]] = []  # who waits for the end of a file that is held
@@ -168,6 +169,27 @@ class MemoryTransport:
                 self._reactor.call_soon(self._protocol.pause_writing)
         else:
             self.sent += data
+
+    @property
+    def is_direct(self) -> bool:
+        """Nothing is held back, and nothing ends."""
+        return not (self.stall or self._held or self.is_closing)
+
+    @property
+    def socket(self) -> MemoryTransport:
+        """Itself: `send` takes all, or nothing during a stall."""
+        return self
+
+    def send(self, data: bytes) -> int:
+        """As of a socket."""
+        if not self.is_direct:
+            raise BlockingIOError
+        self.sent += data
+        return len(data)
+
+    def write_rest(self, data: bytes, sent: int) -> None:
+        """Never called: `send` takes all."""
+        raise NotImplementedError
 
     def sendfile(self, file: IO[bytes], offset: int, size: int, on_done: Callable[[], object]) -> None:
         """The bytes of the file, as `write` has them."""
@@ -335,7 +357,7 @@ class TestApp:
     def _config(self, sections: Mapping[str, Mapping[str, str]]) -> Config:
         return Config(config_text({"server": self._server, **sections}), "config.ini", self._directory)
 
-    def _logged(self, stream: IO[str] | None, line: str | None) -> None:
+    def _logged(self, stream: IO[str] | None, line: str | None, count: int = 1) -> None:
         if line is None:
             assert stream is not None
             stream.close()

@@ -53,7 +53,7 @@ PEER_MUST_NOT: dict[str, tuple[str, ...]] = {
     "peer.delivery": ("peer.node", "peer.trackers", *OUTSIDE),
     "peer.trackers": ("peer.node", "peer.link", "peer.delivery", "peer.storage", *OUTSIDE),
     "peer.node": ("peer.trackers", *OUTSIDE),
-    "peer.protocol": ("peer.link", "peer.node", "peer.delivery", "peer.storage", "peer.trackers", "reactor.core", *OUTSIDE),
+    "peer.protocol": ("reactor.core", "peer.link", "peer.node", "peer.delivery", "peer.storage", *OUTSIDE),
     "peer.web": ("peer.terminal", "peer.node", "peer.program"),
     "peer.terminal": ("peer.web", "peer.trackers"),
 }

@@ -252,7 +252,7 @@ class TLSTransport(Transport):
         if self._tls.say_goodbye():
             return True
         self._out = deque([memoryview(b"")])
-        self._direct = False
+        self.is_direct = False
         self._watch_stall()
         self._update()
         return False
@@ -295,6 +295,8 @@ class Handshake:
         self.plain.close()
 
     def _ready(self, mask: int) -> None:
+        if not self._mask:  # dropped in this very turn; the number of its descriptor may be another's by now
+            return
         try:
             if mask & READ:
                 self._listen()
@@ -346,5 +348,6 @@ class Handshake:
         self._on_end(self)
 
     def _leave(self) -> None:
+        self._mask = 0
         self._timer.cancel()
         self._reactor.unregister(self._fd)

@@ -97,25 +97,27 @@ class Transport:
     full (an attribute, as who sends to many looks at it for each). `stall_limit` may be set: a peer that takes not one
     byte for so many seconds while some are waiting is cut off, and `connection_lost` gets ETIMEDOUT. `pace` may be set:
     one that takes them slower than this is cut off with ETIME. `on_drained` may be set, and is called from the ready
-    queue each time the last of the bytes that had to wait has gone out.
+    queue each time the last of the bytes that had to wait has gone out. While it `is_direct`, nothing waits and
+    nothing ends, and `write` hands its bytes to `socket`: who sends to hundreds may do the same, without the call.
+    `unread` is what a peer that took no more had sent before: who has asked may find in it why.
     """
 
-    __slots__ = ("_backlog", "_closing", "_direct", "_ended", "_fd", "_linger", "_linger_left", "_linger_timer",
-                 "_lost", "_mask", "_out", "_protocol", "_reactor", "_reading", "_sock", "_stall", "_writer_paused",
-                 "on_drained", "pace", "peer", "stall_limit", "unsent")  # fmt: skip
+    __slots__ = ("_backlog", "_closing", "_ended", "_fd", "_linger", "_linger_left", "_linger_timer", "_lost", "_mask",
+                 "_out", "_protocol", "_reactor", "_reading", "_stall", "_writer_paused", "is_direct",
+                 "on_drained", "pace", "peer", "socket", "stall_limit", "unread", "unsent")  # fmt: skip
 
     is_secure = False  # whether the bytes are encrypted on their way: `core.tls`
 
     def __init__(self, reactor: Reactor, sock: StreamSocket, peer: object, protocol: ConnectionProtocol) -> None:
         """`sock` is connected and non-blocking; it belongs to the transport from now on."""
         self._reactor = reactor
-        self._sock = sock
+        self.socket = sock
         self._fd = sock.fileno()
         self._protocol = protocol
         self.peer = peer
         self._out: deque[memoryview | FileSend] | None = None  # a deque costs 600 bytes: only while it is needed
         self.unsent = 0
-        self._direct = True  # nothing waits and nothing ends: a write goes to the socket at once
+        self.is_direct = True
         self._reading = True
         self._ended = False  # the peer sends no more
         self._closing = False
@@ -128,6 +130,7 @@ class Transport:
         self.pace: Pace | None = None
         self._backlog: _Backlog | None = None  # while bytes wait, and somebody wants to know how fast they go
         self.on_drained: Callable[[], object] | None = None
+        self.unread = b""
         self._stall: Deadline | None = None  # made when bytes first have to wait
         self._mask = READ
         reactor.register(self._fd, READ, self._ready)
@@ -137,18 +140,22 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         """Send now or as soon as possible, in order. After `close` or a lost connection it is dropped."""
-        if not self._direct:
+        if not self.is_direct:
             self._queue(memoryview(data))
             return
         try:
-            sent = self._sock.send(data)
+            sent = self.socket.send(data)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
-            self._fail(error)
+            self._not_taken(error)
             return
         if sent < len(data):
-            self._queue(memoryview(data)[sent:])
+            self.write_rest(data, sent)
+
+    def write_rest(self, data: bytes, sent: int) -> None:
+        """The socket has taken so many bytes of `data`: the others follow when it takes more."""
+        self._queue(memoryview(data)[sent:])
 
     def sendfile(self, file: IO[bytes], offset: int, size: int, on_done: Callable[[], object]) -> None:
         """Send `size` bytes of `file` behind what is queued. `on_done()` is called when they have gone out or never
@@ -187,10 +194,10 @@ class Transport:
         """
         tcp = socket.IPPROTO_TCP
         try:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for option, value in (("TCP_KEEPIDLE", idle), ("TCP_KEEPINTVL", interval), ("TCP_KEEPCNT", probes)):
                 if hasattr(socket, option):  # not everywhere has all three
-                    self._sock.setsockopt(tcp, getattr(socket, option), value)
+                    self.socket.setsockopt(tcp, getattr(socket, option), value)
         except OSError:
             pass  # gone already, which the next read will say
 
@@ -202,7 +209,7 @@ class Transport:
         if self._closing or self._lost:
             return
         self._closing = True
-        self._direct = False
+        self.is_direct = False
         self._linger = linger
         self._reading = False
         self._update()
@@ -248,7 +255,7 @@ class Transport:
             if not self._reading:
                 return
             try:
-                data = self._sock.recv(RECV_SIZE)
+                data = self.socket.recv(RECV_SIZE)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -289,7 +296,7 @@ class Transport:
             return
         if self._out is None:
             self._out = deque()
-            self._direct = False
+            self.is_direct = False
             self._watch_stall()
             if self.pace is not None:
                 self._backlog = _Backlog(self._reactor.now)
@@ -321,14 +328,14 @@ class Transport:
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:
-            self._fail(error)
+            self._not_taken(error)
         if self._lost:
             return
         if out:
             self._check_pace()
         else:
             self._out = self._backlog = None
-            self._direct = not self._closing
+            self.is_direct = not self._closing
             if self.on_drained is not None:
                 self._reactor.call_soon(self.on_drained)
             if self._stall is not None:
@@ -345,7 +352,7 @@ class Transport:
         item = out[0]
         if isinstance(item, FileSend):
             return self._send_of_file(item, out)
-        sent = self._sock.send(item)
+        sent = self.socket.send(item)
         self._progress(sent)
         if sent == len(item):
             out.popleft()
@@ -398,7 +405,7 @@ class Transport:
     def _cut(self, error: OSError) -> None:
         """End the connection with a reset: what waits, here and in the system, is not offered any longer."""
         try:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, FORGET)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, FORGET)
         except OSError:
             pass  # gone already
         self._fail(error)
@@ -422,16 +429,24 @@ class Transport:
 
     def _shutdown(self) -> None:
         try:
-            self._sock.shutdown(socket.SHUT_WR)
+            self.socket.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # the peer is gone already, which the next read will say
+
+    def _not_taken(self, error: OSError) -> None:
+        """The peer takes nothing more. Its reset does not undo what the system had received of it."""
+        try:
+            self.unread = self.socket.recv(RECV_SIZE)
+        except OSError:
+            pass
+        self._fail(error)
 
     def _fail(self, error: OSError | None) -> None:
         """The connection is over; the protocol hears it from the ready queue, once."""
         if self._lost:
             return
         self._lost = True
-        self._direct = False
+        self.is_direct = False
         self._reading = False
         self._update()
         if self._linger_timer is not None:
@@ -442,5 +457,5 @@ class Transport:
         for item in out or ():
             if isinstance(item, FileSend):
                 self._reactor.call_soon(item.on_done)
-        self._sock.close()
+        self.socket.close()
         self._reactor.call_soon(self._protocol.connection_lost, error)

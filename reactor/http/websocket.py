@@ -44,9 +44,9 @@ class WebSocket:
     Close without a code, 1006 for a connection that was lost.
     """
 
-    __slots__ = ("__weakref__", "_connection", "_inbox", "_is_over", "_late", "_late_size", "_max_queue", "_transport",
-                 "_waiting", "_weight", "_wrote_at", "close_code", "close_reason", "is_full", "is_open", "protocol",
-                 "request")  # fmt: skip
+    __slots__ = ("__weakref__", "_connection", "_inbox", "_is_over", "_late", "_late_size", "_max_queue", "_socket",
+                 "_transport", "_waiting", "_weight", "_wrote_at", "close_code", "close_reason", "is_full", "is_open",
+                 "protocol", "request")  # fmt: skip
 
     def __init__(self, request: Request, protocol: str, max_queue: int) -> None:
         self.request = request
@@ -56,8 +56,8 @@ class WebSocket:
         self.is_open = False  # messages can be sent
         self._is_over = False  # none come any more, but for those in the inbox
         self._max_queue = max_queue
-        # The turn in which something went out at once; NEVER while something waits for the end of this one, or where
-        # nothing can go out: so one comparison tells who can be written to.
+        # The turn in which something went out at once; NEVER while something waits, for the end of this one or in the
+        # transport, or where nothing can go out: so one comparison tells whose socket can be written to.
         self._wrote_at = NEVER
         self._late: list[bytes] = []  # frames for the end of the turn
         self._late_size = 0
@@ -101,16 +101,17 @@ class WebSocket:
     def _push(self, frame: bytes) -> None:
         now = self._connection.reactor.now
         if self._wrote_at < now:
-            self._wrote_at = now
             self._write(frame)
         else:
             self._push_late(frame)
 
     def _write(self, data: bytes) -> None:
-        if self._transport.unsent > self._max_queue:
+        transport = self._transport
+        if transport.unsent > self._max_queue:
             self.close(1013, "too slow")
         else:
-            self._transport.write(data)
+            transport.write(data)
+            self._wrote_at = self._connection.reactor.now if transport.is_direct else NEVER
 
     def _push_late(self, frame: bytes) -> None:
         """At the end of the turn, if it is open."""
@@ -152,8 +153,13 @@ class WebSocket:
         """It can be used from now on."""
         self._connection = connection
         self._transport = connection.transport
-        self._wrote_at = -NEVER
+        self._socket = connection.transport.socket
+        self._wrote_at = -NEVER if connection.transport.is_direct else NEVER
         self.is_open = True
+
+    def hold(self) -> None:
+        """Bytes wait in the transport: what is sent now goes behind them, and not straight to the socket."""
+        self._wrote_at = NEVER
 
     def flush(self) -> None:
         """Send what waits for the end of the turn."""
@@ -161,7 +167,6 @@ class WebSocket:
             data = b"".join(self._late)
             self._late.clear()
             self._late_size = 0
-            self._wrote_at = self._connection.reactor.now
             self._write(data)
 
     @property
@@ -216,16 +221,20 @@ def broadcast(sockets: Iterable[WebSocket], message: str | bytes) -> None:
     is closed with 1013. Nothing is called back meanwhile: `sockets` may be the set that the handlers keep.
     """
     frame = data_frame(message)
+    size = len(frame)
     now: float | None = None
-    for socket in sockets:  # as `send`, but for the calls
+    for socket in sockets:  # as `send`, and `Transport.write`, but for the calls, and for what is looked at on the way
         if now is None:
             now = socket._connection.reactor.now
-        if socket._wrote_at < now:
-            socket._wrote_at = now
-            transport = socket._transport
-            if transport.unsent > socket._max_queue:
-                socket.close(1013, "too slow")
-            else:
-                transport.write(frame)
-        else:
+        if socket._wrote_at >= now:
             socket._push_late(frame)
+            continue
+        socket._wrote_at = now
+        try:
+            sent = socket._socket.send(frame)
+        except OSError:  # not one byte went: what that means, the transport knows
+            socket._write(frame)
+            continue
+        if sent < size:
+            socket._transport.write_rest(frame, sent)
+            socket.hold()

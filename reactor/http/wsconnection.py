@@ -263,6 +263,8 @@ class WebSocketConnection:
 
     def _flush(self) -> None:
         self.transport.write(b"".join(self.frames.data_to_send()))
+        if not self.transport.is_direct:
+            self.socket.hold()
 
     async def drained(self) -> None:
         """See `WebSocket.drained`."""
@@ -320,7 +322,7 @@ class WebSocketConnection:
         """It never is."""
         return False
 
-    def drain(self) -> None:
+    def drain(self, gently: bool = False) -> None:
         """The server ends: so does this, in good order."""
         self.close(1001, "the server is going away")
 
