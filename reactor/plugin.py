@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from reactor.core.address import Address, parse_address
+from reactor.core.descriptors import descriptor_limit
 from reactor.core.dial import dial
 from reactor.core.loop import Reactor
 from reactor.core.task import Future, Task
 from reactor.core.transport import ConnectionProtocol
 from reactor.errors import ConfigError
 from reactor.http.handed import ProtocolFactory, can_begin_http
+from reactor.http.hosts import host_key
 from reactor.http.message import Guard, Handler, Middleware
-from reactor.http.router import METHODS
+from reactor.http.router import METHODS, RouteError
 from reactor.http.upgrade import WebSocketHandler
 from reactor.http.wsconnection import SocketHandler, SocketSettings
 
@@ -121,8 +123,14 @@ class Plugin:
     def host(self, name: str, handler: Handler, *, guard: str | None = None, max_body: int | None = None) -> None:
         """Answer every request for the host `name` ("shop.example", or for one port "shop.example:8080") with
         `handler`, whatever its method and path; it wins over all routes. The handler is called at the head, also a
-        plain one: the body is in `request.stream`. A name that is taken stops the start.
+        plain one: the body is in `request.stream`. A name that is none, or is taken, stops the start.
         """
+        try:
+            key = host_key(name)
+        except RouteError as error:
+            raise ConfigError(str(error)) from None
+        if any(host_key(host.name) == key for host in self.hosts):
+            raise ConfigError(f"the host {key} is named twice")
         self.hosts.append(HostSpec(name, handler, guard, max_body))
 
     def websocket(
@@ -261,6 +269,14 @@ class Plugin:
     def http(self) -> Client:
         """The HTTP client of this process: `await plugin.http.request("GET", "http://…")`."""
         return self._generation.host.client
+
+    def take_files(self, wanted: int) -> int:
+        """Keep so many open files from the connections, for this plugin; at most a quarter of those that the system
+        allows. How many they are. For `setup`.
+        """
+        taken = min(wanted, descriptor_limit() // 4)
+        self._generation.files_taken += taken
+        return taken
 
     def monotonic(self) -> float:
         """Seconds on a clock that never jumps; what intervals and expiry in memory are measured with."""

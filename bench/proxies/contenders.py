@@ -104,18 +104,24 @@ def _aiohttp(folder: Path, port: int, behind: int) -> list[str]:
     return [sys.executable, "-m", "bench.proxies.aiohttp_proxy", str(port), str(behind)]
 
 
+_PROXY_PY = Template("""\
+from proxy.http.server import ReverseProxyBasePlugin
+from proxy.http.url import Url
+
+
+class Behind(ReverseProxyBasePlugin):
+    def routes(self):
+        return ["/.*"]
+
+    def handle_route(self, request, pattern):
+        return Url.from_bytes(b"http://127.0.0.1:$behind" + request.path)
+""")
+
+
 def _proxy_py(folder: Path, port: int, behind: int) -> list[str]:
-    plugin = folder / "behind_plugin.py"
-    plugin.write_text(
-        "from proxy.http.server import ReverseProxyBasePlugin\n\n\n"
-        "class Behind(ReverseProxyBasePlugin):\n"
-        "    def routes(self):\n"
-        f'        return [(r"/.*", [b"http://127.0.0.1:{behind}/"])]\n\n'
-        "    def handle_route(self, request, pattern):\n"
-        "        from proxy.http.url import Url\n\n"
-        f'        return Url.from_bytes(b"http://127.0.0.1:{behind}" + request.path)\n'
-    )
-    options = ["--hostname", "127.0.0.1", "--port", str(port), "--num-workers", "1", "--num-acceptors", "1",
+    """With a thread for each client: its event loop (2.4.10) ends at the second request on a connection."""
+    (folder / "behind_plugin.py").write_text(_PROXY_PY.substitute(behind=behind))
+    options = ["--hostname", "127.0.0.1", "--port", str(port), "--num-acceptors", "1", "--threaded",
                "--enable-reverse-proxy", "--plugins", "behind_plugin.Behind", "--log-level", "CRITICAL",
                "--data-dir", str(folder)]  # fmt: skip
     start = f"import sys; sys.path.insert(0, {str(folder)!r}); import proxy; proxy.main()"

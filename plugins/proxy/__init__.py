@@ -24,12 +24,13 @@ from .fields import HOP_BY_HOP, Variables, canonical
 from .group import Group
 from .options import Options, Part, merged
 from .policies import Member, make_policy
-from .service import Figures, Service
+from .service import Figures, Service, declare_metrics
 from .upstream import Upstreams
 
 __all__ = ["Figures", "Options", "Part", "Service", "setup"]
 
 _WEIGHT: Final = re.compile(r"weight=([0-9]{1,4})")
+_PATH: Final = re.compile(r"/[!-~]*")
 
 
 class Described(NamedTuple):
@@ -54,7 +55,9 @@ def setup(plugin: Plugin, options: Options) -> None:
     groups = [_make_group(plugin, options, described, upstreams, name, random) for described in _hosts(plugin, options)]
     if not groups:
         raise ConfigError("names no host: say conf = proxy.conf, or add a section [proxy:NAME]")
-    plugin.provide("proxy", Service(groups))
+    service = Service(groups)
+    plugin.provide("proxy", service)
+    declare_metrics(plugin, service)
     used = list(dict.fromkeys(member.upstream for group in groups for member in group.members))
 
     def start() -> None:
@@ -105,9 +108,14 @@ def _make_group(
     except ValueError as error:
         raise described.error(str(error), "policy") from None
     set_headers = [_set_header(text, described) for text in part.set_header]
+    if len({canonical(name) for name, _ in set_headers}) < len(set_headers):
+        raise described.error("sets the same field twice", "set_header")
     group = Group(plugin, name, part, options, members, policy, set_headers, upstreams, random)
     for host in part.host:
-        plugin.host(host, group.handle, guard=part.guard or None, max_body=options.max_body)
+        try:
+            plugin.host(host, group.handle, guard=part.guard or None, max_body=options.max_body)
+        except ConfigError as error:
+            raise described.error(error.message, "host") from None
     _check(plugin, group, described)
     return group
 
@@ -151,13 +159,12 @@ def _set_header(text: str, described: Described) -> tuple[str, Variables]:
 def _check(plugin: Plugin, group: Group, described: Described) -> None:
     options = group.options
     try:
-        parse_statuses(options.check_status)
+        statuses = parse_statuses(options.check_status)
     except ValueError as error:
         raise described.error(str(error), "check_status") from None
     if not options.check_path:
         return
-    try:
-        check = Check(plugin, described.part.host[0], [member.upstream for member in group.members], options)
-    except ValueError as error:
-        raise described.error(str(error), "check_path") from None
-    plugin.every(options.check_interval, check.run)
+    if not _PATH.fullmatch(options.check_path):
+        raise described.error(f"is a path, such as /health; not {options.check_path!r}", "check_path")
+    upstreams = [member.upstream for member in group.members]
+    plugin.every(options.check_interval, Check(plugin, described.part.host[0], upstreams, options, statuses).run)

@@ -23,17 +23,16 @@ def parse_statuses(text: str) -> frozenset[int]:
 
 
 class Check:
-    """Of the servers of one host."""
+    """Of the servers of one host; a good answer has one of `statuses`."""
 
-    def __init__(self, plugin: Plugin, host: str, upstreams: list[Upstream], options: Options) -> None:
-        """ValueError for a `check_status` or a `check_path` that is none."""
-        if not re.fullmatch(r"/[!-~]*", options.check_path):
-            raise ValueError(f"is a path, such as /health; not {options.check_path!r}")
+    def __init__(
+        self, plugin: Plugin, host: str, upstreams: list[Upstream], options: Options, statuses: frozenset[int]
+    ) -> None:
         self._plugin = plugin
         self._host = host
         self._upstreams = upstreams
         self._options = options
-        self._statuses = parse_statuses(options.check_status)
+        self._statuses = statuses
 
     async def run(self) -> None:
         """Ask each once, all at the same time."""

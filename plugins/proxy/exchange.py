@@ -139,10 +139,7 @@ class Exchange:
         if isinstance(error, RoomAgain):
             self._wait_for_new(self._member)
             return
-        too_late = isinstance(error, DialTimeout)
-        self._note_failure(too_late)
-        if not self._try_again():
-            self._fail(HTTPError(504, TOO_LATE) if too_late else HTTPError(502, UNREACHABLE))
+        self._blame(UNREACHABLE, too_late=isinstance(error, DialTimeout), may_repeat=True)
 
     # -- the request's body ------------------------------------------------------------------------------------------
 
@@ -161,14 +158,14 @@ class Exchange:
 
     def _pass_body(self) -> None:
         """More of it has come, or the server has read."""
-        connection, stream = self._connection, self._request.stream
-        if connection is None or stream is None or self._body_done or connection.is_full:
+        connection, stream, member = self._connection, self._request.stream, self._member
+        if connection is None or stream is None or member is None or self._body_done or connection.is_full:
             return
         piece = stream.read_nowait()
         if piece:
             self._wants_more = True
             self._keep_for_replay(piece)
-            self._group.count_sent(self._member, len(piece))
+            member.upstream.counts.sent += len(piece)
             self._await_more(connection)
             connection.send(piece)
         if isinstance(stream.failed, ConnectionLost):
@@ -200,13 +197,15 @@ class Exchange:
         """All of it at once; the connection is another's already."""
         self._connection = None
         self._note_answer(head, len(body))
-        self._leave_member()
         self._detach_body()
-        self._reply.answer(self._passed_on(head), body)
+        passed = self._passed_on(head)
+        self._leave_member()
+        self._reply.answer(passed, body)
 
     def interim(self, head: ResponseHead) -> None:
         if head.status != 100:
             self._reply.interim(interim_head(head))
+            self._hold_back()
         elif self._request.stream is not None and not self._wants_more:
             self._wants_more = True
             self._request.stream.want()
@@ -219,14 +218,18 @@ class Exchange:
             self._await_more(self._connection)
 
     def piece(self, data: bytes) -> None:
-        connection = self._connection
-        assert connection is not None
-        self._group.count_received(self._member, len(data))
+        connection, member = self._connection, self._member
+        assert connection is not None and member is not None
+        member.upstream.counts.received += len(data)
         connection.deadline.move(self._group.reactor.now + self._group.options.idle_timeout)
         self._reply.send(data)
+        self._hold_back()
+
+    def _hold_back(self) -> None:
+        """Read no more of the server than the client does."""
         if self._reply.is_full and not self._held and self._connection is not None:
             self._held = True
-            connection.transport.pause_reading()
+            self._connection.transport.pause_reading()
 
     def complete(self, trailers: Headers) -> None:
         if self._held and self._connection is not None:
@@ -243,8 +246,7 @@ class Exchange:
         connection, member = self._connection, self._member
         assert connection is not None and member is not None
         if not self._upgrade or head.headers.get("upgrade").lower() != "websocket":
-            self.failed(ConnectionLost("101 for something else than a WebSocket"))
-            connection.abort()
+            self._blame(GARBAGE)
             return
         self._let_go()
         self._member = None
@@ -259,36 +261,35 @@ class Exchange:
 
     # -- what goes wrong ---------------------------------------------------------------------------------------------
 
+    def broken(self, error: Exception) -> None:
+        """See Asker."""
+        if self._reply.is_over:
+            raise error
+        self._fail(error)
+
     def failed(self, error: ReactorError) -> None:
         """The connection was lost, or what came on it is no HTTP."""
-        connection = self._let_go()
+        connection = self._connection
         assert connection is not None
-        if self._has_begun:
-            self._note_failure()
-            self._leave_member()
-            self._reply.abort()
-        elif not isinstance(error, ConnectionLost):
-            self._note_failure()
-            self._fail(HTTPError(502, GARBAGE))
-        elif connection.answered or not self._may_repeat:
-            self._note_failure()
-            self._fail(HTTPError(502, NO_ANSWER))
+        too_late = isinstance(error.__cause__, TimeoutError)
+        if not isinstance(error, ConnectionLost):
+            self._blame(GARBAGE)
+        elif self._has_begun or connection.answered or too_late or not self._may_repeat(connection):
+            self._blame(NO_ANSWER, too_late=too_late)
         elif connection.used > 1:  # it was given up just when we used it, which says nothing of the server
             self._try_new_connection()
         else:
-            self._note_failure()
-            if not self._try_again():
-                self._fail(HTTPError(502, NO_ANSWER))
+            self._blame(NO_ANSWER, may_repeat=True)
 
-    @property
-    def _may_repeat(self) -> bool:
-        """Whether a request that may have been read can be sent once more, and we still have all of it."""
+    def _may_repeat(self, connection: UpstreamConnection) -> bool:
+        """Whether the request can be sent once more, though it may have been read, and we still have all of it."""
         is_whole = self._request.stream is None or self._replay is not None
-        return is_whole and self._request.method in IDEMPOTENT
+        return is_whole and (self._request.method in IDEMPOTENT or not connection.asked)
 
     def _try_new_connection(self) -> None:
         """On a new connection to the same server; that is no retry that a server could be asked too often by."""
         assert self._member is not None
+        self._let_go()
         self._member.upstream.counts.retries += 1
         self._wait_for_new(self._member)
 
@@ -298,6 +299,7 @@ class Exchange:
         assert member is not None
         if len(self._tried) >= group.options.retries or not group.budget.spend():
             return False
+        self._let_go()
         self._tried.append(member)
         self._leave_member()
         member.upstream.counts.retries += 1
@@ -310,18 +312,21 @@ class Exchange:
         if self._is_clients_turn(connection):
             self._await_more(connection)
             return
-        self._let_go()
-        connection.abort()
-        self._note_failure(too_late=True)
-        self._fail(HTTPError(504, TOO_LATE))
+        self._blame(NO_ANSWER, too_late=True)
 
     def _is_clients_turn(self, connection: UpstreamConnection) -> bool:
         """Whether it is the client who is waited for, and has time limits of its own."""
         sending = not self._body_done and self._wants_more and not connection.is_full and not self._has_begun
         return self._held or sending
 
+    def _blame(self, words: str, *, too_late: bool = False, may_repeat: bool = False) -> None:
+        """It is the server's fault: another one is asked if that may be, else the client is told."""
+        self._note_failure(too_late)
+        if not (may_repeat and self._try_again()):
+            self._fail(HTTPError(504, TOO_LATE) if too_late else HTTPError(502, words))
+
     def _fail(self, error: BaseException) -> None:
-        """Answer with `error`, if there is still a way to."""
+        """Answer with `error`, or cut the answer that has begun."""
         connection = self._let_go()
         if connection is not None:
             connection.abort()

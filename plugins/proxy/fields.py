@@ -7,7 +7,7 @@ there is nothing in it that the next parser could understand in another way.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -33,8 +33,10 @@ PROTECTED: Final = FORWARDING | frozenset({
     "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "server", "set-cookie", "strict-transport-security",
     "trailer", "user-agent", "vary", "via", "www-authenticate",
 })  # fmt: skip
-_ANEW: Final = HOP_BY_HOP | {"host", "expect", "via"}
+# `Proxy` becomes HTTP_PROXY for a CGI program, and then names the proxy that this takes (CVE-2016-5385).
+_ANEW: Final = HOP_BY_HOP | {"host", "expect", "via", "proxy"}
 _BODY_EXPECTED: Final = ("POST", "PUT", "PATCH")
+_ORIGIN: Final = re.compile("[^:]*://[^/?]*")
 _VARIABLE: Final = re.compile(r"\$[A-Za-z_]+|\{\{ *[A-Za-z_]+ *\}\}")
 
 
@@ -60,8 +62,8 @@ def canonical(name: str) -> str:
 class Variables:
     """What a value of proxy_set_header may have in it. ValueError for any other variable."""
 
-    OF_CLIENT: Final = frozenset({"remote_addr", "scheme", "proxy_add_x_forwarded_for"})
-    KNOWN: Final = OF_CLIENT | {"host", "http_host"}
+    OF_REQUEST: Final = frozenset({"remote_addr", "scheme", "proxy_add_x_forwarded_for", "request_id"})
+    KNOWN: Final = OF_REQUEST | {"host", "http_host"}
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -69,7 +71,7 @@ class Variables:
         unknown = sorted(names - self.KNOWN)
         if unknown:
             raise ValueError(f"there is no variable ${unknown[0]}; there are ${', $'.join(sorted(self.KNOWN))}")
-        self.is_of_client = not names.isdisjoint(self.OF_CLIENT)
+        self.is_of_request = not names.isdisjoint(self.OF_REQUEST)
         self._is_constant = not names
 
     @staticmethod
@@ -90,6 +92,8 @@ class Variables:
             return "https" if request.secure else "http"
         if name == "proxy_add_x_forwarded_for":
             return forwarded_for(request)
+        if name == "request_id":
+            return request.id
         return host_of(request.head)
 
 
@@ -102,9 +106,12 @@ def host_of(head: RequestHead) -> str:
 def target_of(head: RequestHead) -> str:
     """In origin form, as the client wrote it; an absolute one loses its authority, which is in Host."""
     target = head.target
-    if target[0] == "/" or head.path == "*":
-        return target if target[0] == "/" else "*"
-    return f"{head.path}?{head.query}" if head.query else head.path
+    if target[0] == "/":
+        return target
+    if head.path == "*":
+        return "*"
+    path = _ORIGIN.sub("", target, count=1)
+    return path if path[:1] == "/" else "/" + path
 
 
 def write_request(
@@ -157,49 +164,51 @@ def framing(head: RequestHead, upgrade: bool) -> str:
 
 
 def forwarded_for(request: Request) -> str:
-    """X-Forwarded-For with our peer at its end, and before it what trusted proxies have said."""
-    before = request.headers.get("x-forwarded-for") if is_believed(request) else ""
-    return f"{before}, {request.peer}" if before else request.peer
+    """X-Forwarded-For with our peer at its end, and before it who is known to be behind that."""
+    return _joined(_before(request, "x-forwarded-for", request.client), request.peer)
 
 
-def is_believed(request: Request) -> bool:
-    """Whether the forwarding fields of this request come from proxies that are trusted."""
-    return request.head.forwarded and not request.forwarded
+def _before(request: Request, field: str, client: str) -> str:
+    """What goes before our own word in `field`. Of the fields that a trusted proxy has sent only the one in which it
+    speaks is its own: another may be the client's, and is made anew of what is known.
+    """
+    if request.believed == field:
+        return request.headers.get(field)
+    return client if request.client != request.peer else ""
+
+
+def _joined(before: str, own: str) -> str:
+    return f"{before}, {own}" if before and own else before or own
 
 
 def forwarding(request: Request, overridden: frozenset[str]) -> str:
     """The forwarding fields for the server behind. What was there stays only if a trusted proxy had written it."""
-    host = host_of(request.head)
-    if not is_believed(request):
-        return _fresh_forwarding(request.peer, request.secure, host, overridden)
-    return _written(_forwarding_lines(request.peer, request.secure, host, request.headers.index), overridden)
+    peer, secure, host = request.peer, request.secure, host_of(request.head)
+    if not request.believed:
+        return _fresh_forwarding(peer, secure, host, overridden)
+    elements = _joined(_before(request, "forwarded", f"for={_node(request.client)}"), _element(peer, secure, host))
+    if request.believed == "x-forwarded-for":
+        host = request.headers.get("x-forwarded-host", host)
+    return _written(forwarded_for(request), secure, host, elements, overridden)
 
 
 @lru_cache(1024)
 def _fresh_forwarding(peer: str, secure: bool, host: str, overridden: frozenset[str]) -> str:
     """For a request that comes from the client itself, as far as anybody knows."""
-    return _written(_forwarding_lines(peer, secure, host, {}), overridden)
+    return _written(peer, secure, host, _element(peer, secure, host), overridden)
 
 
-def _written(lines: Iterable[tuple[str, str]], overridden: frozenset[str]) -> str:
-    return "".join(f"{name}: {value}\r\n" for name, value in lines if name.lower() not in overridden)
+def _written(addresses: str, secure: bool, host: str, elements: str, overridden: frozenset[str]) -> str:
+    lines = (
+        ("X-Forwarded-For", addresses), ("X-Forwarded-Proto", "https" if secure else "http"),
+        ("X-Forwarded-Host", host), ("Forwarded", elements),
+    )  # fmt: skip
+    return "".join(f"{name}: {value}\r\n" for name, value in lines if value and name.lower() not in overridden)
 
 
-def _forwarding_lines(
-    peer: str, secure: bool, host: str, believed: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    """`believed` are the fields that trusted proxies have written."""
-    scheme = "https" if secure else "http"
-    before = believed.get("x-forwarded-for", "")
-    yield "X-Forwarded-For", f"{before}, {peer}" if before else peer
-    yield "X-Forwarded-Proto", scheme
-    if host or "x-forwarded-host" in believed:
-        yield "X-Forwarded-Host", believed.get("x-forwarded-host", host)
-    own = f"for={_node(peer)};proto={scheme}" + (f';host="{host}"' if host else "")
-    before = believed.get("forwarded", "")
-    yield "Forwarded", f"{before}, {own}" if before else own
-    if "x-real-ip" in believed:
-        yield "X-Real-IP", believed["x-real-ip"]
+def _element(peer: str, secure: bool, host: str) -> str:
+    """What we say ourselves in Forwarded (RFC 7239)."""
+    return f"for={_node(peer)};proto={'https' if secure else 'http'}" + (f';host="{host}"' if host else "")
 
 
 def _node(address: str) -> str:

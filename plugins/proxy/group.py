@@ -20,7 +20,7 @@ from reactor import (
 )
 
 from .exchange import Exchange
-from .fields import Variables, answer_head, forwarding, framing, write_request
+from .fields import Variables, answer_head, canonical, forwarding, framing, write_request
 from .options import Options, Part
 from .policies import Member, Policy, Sticky
 from .upstream import Upstreams
@@ -92,8 +92,8 @@ class Group:
         self._policy = policy
         self._sticky = policy.cookie if isinstance(policy, Sticky) else ""
         self._set_headers = set_headers
-        self._overridden = frozenset(key.lower().replace("_", "-") for key, _ in set_headers)
-        self._keeps_wires = not any(value.is_of_client for _, value in set_headers)
+        self._overridden = frozenset(canonical(key) for key, _ in set_headers)
+        self._keeps_wires = not any(value.is_of_request for _, value in set_headers)
         self._random = random
         self._upstreams = upstreams
         self._all_well = False
@@ -193,15 +193,3 @@ class Group:
         if self._sticky and request.cookies.get(self._sticky) != member.key:
             passed.append(self._sticky_cookie(request, member))
         return [("Upgrade", "websocket"), ("Connection", "Upgrade"), *passed]
-
-    @staticmethod
-    def count_sent(member: Member | None, size: int) -> None:
-        """Bytes of a request's body."""
-        if member is not None:
-            member.upstream.counts.sent += size
-
-    @staticmethod
-    def count_received(member: Member | None, size: int) -> None:
-        """Bytes of an answer's body."""
-        if member is not None:
-            member.upstream.counts.received += size

@@ -15,7 +15,7 @@ from math import log
 from random import Random
 from typing import Final, Protocol
 
-from reactor import Request
+from reactor import LocalProtocolError, Request, check_field
 
 from .upstream import Upstream
 
@@ -174,16 +174,25 @@ def _sticky(words: list[str], random: Random, weights: Sequence[int]) -> Sticky:
         cookie = words[0]
     if len(words) > 1 or base.startswith("sticky"):
         raise ValueError(f"is {WORDS}")
-    return Sticky(cookie, make_policy(base, random, weights))
+    return Sticky(_named(cookie), make_policy(base, random, weights))
 
 
 def _key(words: list[str], text: str) -> Callable[[Request], str]:
     if [word.lower() for word in words] in (["address"], ["client"]):
         return lambda request: request.client
     if len(words) == 2 and words[0].lower() == "header":
-        header = words[1].lower()
+        header = _named(words[1]).lower()
         return lambda request: request.headers.get(header)
     if len(words) == 2 and words[0].lower() == "cookie":
-        cookie = words[1]
+        cookie = _named(words[1])
         return lambda request: request.cookies.get(cookie, "")
     raise ValueError(f"is {WORDS}, not {text!r}")
+
+
+def _named(name: str) -> str:
+    """The name of a field or a cookie, which are made of the same characters."""
+    try:
+        check_field(name, "")
+    except LocalProtocolError:
+        raise ValueError(f"names {name!r}, and no field or cookie is called that") from None
+    return name

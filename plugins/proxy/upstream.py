@@ -35,7 +35,7 @@ class Counts(msgspec.Struct):
     server_errors: int = 0  # answers with 5xx
     failures: int = 0  # requests without an answer
     timeouts: int = 0  # those of them that took too long
-    retries: int = 0  # requests that came here after another server, or another connection, had failed
+    retries: int = 0  # requests that were sent again, here or elsewhere, after a connection to it had failed
     sent: int = 0  # bytes of bodies
     received: int = 0
     tunnels: int = 0

@@ -20,6 +20,7 @@ from reactor.core.transport import ConnectionProtocol
 from reactor.http.handed import HandedOver
 from reactor.http.message import Pairs, Request, Response, Switching
 from reactor.http.pages import error_response
+from reactor.http.request_id import FIELD
 from reactor.sansio.headers import Headers
 from reactor.sansio.http1 import Data, End, RequestHead, ResponseHead
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from reactor.http.server import Site
 
 _NO_TRAILERS: Final = Headers()
+_NAME: Final = FIELD.lower()
 _NOT_YET: Final = ResponseHead(200, Headers())
 
 
@@ -180,17 +182,18 @@ class Reply:
         """What `error` is answered with, or a cut if the head of an answer is out already."""
         if self.is_over:
             return
+        response = self._connection.error_response(error, self._head, self._request)  # logs what is our mistake
         if self.is_begun:
             self.abort()
         else:
-            self.respond(self._connection.error_response(error, self._head, self._request))
+            self.respond(response)
 
     def answer(self, head: ResponseHead, body: bytes) -> None:
         """A whole answer that was made elsewhere; its Date, if it has one, stays."""
         if self.is_over:
             return
         self.status, self.sent = head.status, len(body)
-        self._connection.pass_on(self._with_extra(head), body)
+        self._connection.pass_on(self._completed(head), body)
         self._end()
 
     def interim(self, head: ResponseHead) -> None:
@@ -203,7 +206,7 @@ class Reply:
         if not self.is_over:
             self.is_begun = True
             self.status = head.status
-            self._connection.write(self._connection.begin_passing(self._with_extra(head)))
+            self._connection.write(self._connection.begin_passing(self._completed(head)))
 
     def send(self, piece: bytes) -> None:
         """A piece of the body. LocalProtocolError for more than was announced."""
@@ -228,13 +231,17 @@ class Reply:
         """Answer 101 with these headers (RFC 9110 7.8), and give the connection to `protocol`."""
         if not self.is_over:
             self.status = 101
-            switching = Switching([*headers, *self._extra], lambda server, site: HandedOver(server, protocol))
+            switching = Switching(self._completed_pairs(headers), lambda server, site: HandedOver(server, protocol))
             self._connection.switch(switching, self._site)
             self._end()
 
-    def _with_extra(self, head: ResponseHead) -> ResponseHead:
-        if not self._extra:
+    def _completed(self, head: ResponseHead) -> ResponseHead:
+        """With what is added here; and a request has one name."""
+        if not self._extra and _NAME not in head.headers.index:
             return head
-        return ResponseHead(
-            head.status, Headers([*head.headers, *self._extra]), length=head.length, reason=head.reason
-        )
+        headers = Headers(self._completed_pairs(head.headers))
+        return ResponseHead(head.status, headers, length=head.length, reason=head.reason)
+
+    def _completed_pairs(self, pairs: Pairs) -> list[tuple[str, str]]:
+        has_name = self._connection.has_id_line
+        return [*(pair for pair in pairs if not has_name or pair[0].lower() != _NAME), *self._extra]

@@ -37,11 +37,11 @@ class Hop(NamedTuple):
 
 
 class Whence(NamedTuple):
-    """`is_believed`: forwarding fields were there, and a trusted proxy had written them."""
+    """`believed` is the field that says so, in lower case, which a trusted proxy has written; "" if none was there."""
 
     client: str
     secure: bool
-    is_believed: bool
+    believed: str
 
 
 class Trust:
@@ -69,11 +69,9 @@ class Trust:
         """Who sent a request that came from `peer` with these fields: the first hop from the right, our peer included,
         that is no trusted proxy, or the last one that is known at all.
         """
-        if not self.covers(peer):
-            return Whence(peer, secure, False)
-        hops = self._hops(headers)
+        hops = self._hops(headers) if self.covers(peer) else ()
         if not hops:
-            return Whence(peer, secure, False)
+            return Whence(peer, secure, "")
         client = peer
         for hop in reversed(hops):
             if not hop.address:
@@ -82,9 +80,9 @@ class Trust:
             if not self.covers(client):
                 break
         scheme = hops[-1].scheme
-        return Whence(client, scheme == "https" if scheme else secure, True)
+        return Whence(client, scheme == "https" if scheme else secure, self._field)
 
-    def _hops(self, headers: Headers) -> list[Hop]:
+    def _hops(self, headers: Headers) -> Sequence[Hop]:
         if self._field == FORWARDED:
             return forwarded_hops(headers)[-MOST_HOPS:]
         schemes = headers.tokens("x-forwarded-proto")

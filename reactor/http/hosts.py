@@ -10,6 +10,15 @@ from reactor.http.router import Route, RouteError
 from reactor.sansio.target import parse_authority
 
 
+def host_key(name: str) -> str:
+    """The same for all spellings of a name. RouteError for what is none."""
+    try:
+        host, port = parse_authority(name)
+    except RemoteProtocolError:
+        raise RouteError(f"{name!r} is no host: a name, perhaps with a port, such as app.local:8080") from None
+    return host if port is None else f"{host}:{port}"
+
+
 class Hosts:
     """Add routes by name, then `find`. A name without a port is for every port; where a request names no port, one
     with a port matches too, the first that was added.
@@ -21,15 +30,11 @@ class Hosts:
 
     def add(self, name: str, route: Route) -> None:
         """Raises RouteError for what is no name, or one that is taken."""
-        try:
-            host, port = parse_authority(name)
-        except RemoteProtocolError:
-            raise RouteError(f"{name!r} is no host: a name, perhaps with a port, such as app.local:8080") from None
-        key = host if port is None else f"{host}:{port}"
+        key = host_key(name)
         if key in self.routes:
             raise RouteError(f"the host {key} is already {self.routes[key].owner}'s")
         self.routes[key] = route
-        self._without_port.setdefault(host, route)
+        self._without_port.setdefault(parse_authority(key)[0], route)
 
     def find(self, host: str) -> Route | None:
         """`host` is the authority of a request, in lower case."""

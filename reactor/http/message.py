@@ -41,14 +41,15 @@ class Request:
     * `params`: what the route's pattern captured, decoded
     * `client`: the address the request came from, as text without a port. Where trusted proxies stand between
       (`[server] trusted_proxies`) it is what they say; `peer` is who has the connection
-    * `forwarded`: there are forwarding fields, and nobody whom we trust has written them
+    * `believed`: the forwarding field that says so, in lower case; "" if there is none, or nobody whom we trust has
+      written it. `forwarded`: that there are such fields, and none is believed
     * `secure`: whether it came encrypted, to us or to a trusted proxy
     * `user`: who it is from; None until a guard has said so
     * `id`: what it is called in the logs
     * `body`: the whole body, for plain handlers; `async` handlers call `await request.read()` or iterate `chunks()`
     """
 
-    __slots__ = ("__weakref__", "_body", "_id", "client", "forwarded", "head", "params", "peer", "secure", "stream",
+    __slots__ = ("__weakref__", "_body", "_id", "believed", "client", "head", "params", "peer", "secure", "stream",
                  "user")  # fmt: skip
 
     def __init__(
@@ -62,7 +63,7 @@ class Request:
         self.head = head
         self.params = params
         self.client = self.peer = client
-        self.forwarded = head.forwarded
+        self.believed = ""
         self.secure = secure
         self.stream = stream
         self.user: str | None = None
@@ -71,10 +72,14 @@ class Request:
 
     def believe(self, trust: Trust) -> None:
         """Take over what trusted proxies say of where it is from."""
-        self.client, self.secure, is_believed = trust.resolve(self.peer, self.secure, self.head.headers)
-        self.forwarded = self.head.forwarded and not is_believed
-        if is_believed:
+        self.client, self.secure, self.believed = trust.resolve(self.peer, self.secure, self.head.headers)
+        if self.believed:
             self._id = given_id(self.head.headers)
+
+    @property
+    def forwarded(self) -> bool:
+        """See above."""
+        return self.head.forwarded and not self.believed
 
     @property
     def id(self) -> str:

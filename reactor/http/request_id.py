@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from itertools import chain, count
+from itertools import chain, count, repeat
+from operator import add
 from typing import Final
 
 from reactor.sansio.headers import Headers
@@ -26,7 +27,7 @@ _is_harmless = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}").fullmatch
 def _all_names() -> Iterator[Iterator[str]]:
     """4,096 names at a time: a number is formatted once for all of them, and what remains is a concatenation in C."""
     for number in count():
-        yield map(f"{_beginning}-{number:x}".__add__, _endings)
+        yield map(add, repeat(f"{_beginning}-{number:x}"), _endings)
 
 
 # `new_id()` is a name that no other request has.

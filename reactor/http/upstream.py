@@ -46,8 +46,13 @@ class Asker(Protocol):
     def switched(self, head: ResponseHead) -> None:
         """101: `hand_over` is to be called now."""
 
+    def broken(self, error: Exception) -> None:
+        """What its own `answer`, `complete` or `switched` has raised: nobody else is left to answer."""
+
     def failed(self, error: ReactorError) -> None:
-        """ConnectionLost, or RemoteProtocolError for an answer that is none."""
+        """ConnectionLost, whose cause is a TimeoutError if the server took nothing for too long, or RemoteProtocolError
+        for an answer that is none.
+        """
 
     def writable(self) -> None:
         """The server has read enough for more of the request's body."""
@@ -57,13 +62,13 @@ class Asker(Protocol):
 
 
 class UpstreamConnection:
-    """A protocol in the sense of `core.transport`, made by a dial. `answered` is whether any byte of the current answer
-    has come, `used` how many requests it has had. `deadline` is the asker's while one asks, and else how long it may
-    stay idle.
+    """A protocol in the sense of `core.transport`, made by a dial. `asked` is whether anything of the current request
+    may have gone out, `answered` whether any byte of its answer has come, `used` how many requests it has had.
+    `deadline` is the asker's while one asks, and else how long it may stay idle.
     """
 
-    __slots__ = ("__weakref__", "_asker", "_http", "_on_free", "_on_lost", "answered", "deadline", "is_lost",
-                 "transport", "used")  # fmt: skip
+    __slots__ = ("__weakref__", "_asker", "_has_body", "_http", "_on_free", "_on_lost", "answered", "asked",
+                 "deadline", "is_lost", "transport", "used")  # fmt: skip
 
     def __init__(
         self,
@@ -79,9 +84,11 @@ class UpstreamConnection:
         self._on_lost = on_lost
         self.transport: Transport
         self.deadline = reactor.deadline(self._expired)
+        self.asked = False
         self.answered = False
         self.is_lost = False
         self.used = 0
+        self._has_body = False  # the request that it has
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -90,8 +97,10 @@ class UpstreamConnection:
         self._asker = asker
         self.answered = False
         self.used += 1
+        self._has_body = head.length != 0
         self._http.pass_on(head)
         self.transport.write(wire)
+        self.asked = not self.transport.is_closing
 
     def send(self, piece: bytes) -> None:
         """A piece of the request's body. LocalProtocolError for more than was announced."""
@@ -144,7 +153,7 @@ class UpstreamConnection:
             asker, self._asker = self._asker, None
             self._on_free(self)
             if asker is not None:
-                asker.answer(*whole)
+                self._tell_last(asker, asker.answer, *whole)
         elif http.receive_piece(data):
             if self._asker is not None:
                 self._asker.piece(data)
@@ -167,10 +176,14 @@ class UpstreamConnection:
     def connection_lost(self, error: OSError | None) -> None:
         if self.is_lost:
             return
+        if self._has_body and self.transport.unread:  # who wants no more of a body says so, and closes
+            self.data_received(self.transport.unread)
         self.is_lost = True
         self.deadline.close()
         why = f": {error.strerror}" if error is not None and error.strerror else ""
-        self._fail(ConnectionLost("the server closed the connection before its answer was complete" + why))
+        lost = ConnectionLost("the server closed the connection before its answer was complete" + why)
+        lost.__cause__ = error
+        self._fail(lost)
         self._on_lost(self)
 
     # -- answers in --------------------------------------------------------------------------------------------------
@@ -197,7 +210,7 @@ class UpstreamConnection:
     def _take_head(self, asker: Asker, head: ResponseHead) -> None:
         if head.status == 101:
             self._asker = None
-            asker.switched(head)
+            self._tell_last(asker, asker.switched, head)
         elif head.status < 200:
             asker.interim(head)
         else:
@@ -215,7 +228,14 @@ class UpstreamConnection:
             self.transport.abort()
         else:
             self.transport.close()
-        asker.complete(event.trailers)
+        self._tell_last(asker, asker.complete, event.trailers)
+
+    @staticmethod
+    def _tell_last(asker: Asker, tell: Callable[..., None], *given: object) -> None:
+        try:
+            tell(*given)
+        except Exception as error:
+            asker.broken(error)
 
     def _fail(self, error: ReactorError) -> None:
         asker, self._asker = self._asker, None

@@ -161,6 +161,7 @@ def test_the_trailers_of_a_request_are_there_when_its_body_has_been_read(sender:
 PIECES = 100_000
 
 
+@pytest.mark.alone
 def test_a_body_in_tiny_pieces_takes_no_more_than_its_bytes_do(sender: Sender) -> None:
     """Whoever sends chunks of two bytes would else take twenty times as much of our memory as of the network."""
     request, stream = sender.request()

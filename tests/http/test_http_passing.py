@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,14 @@ def test_what_fails_in_the_middle_is_cut(app: Any) -> None:
     assert client.lost and b"502" not in client.sent
 
 
+def test_a_mistake_in_the_middle_is_cut_and_logged(app: Any) -> None:
+    client, producing = ask(app)
+    producing.reply.begin(HEAD)
+    producing.reply.fail(ZeroDivisionError())
+    app.reactor.settle()
+    assert client.lost and any("ZeroDivisionError" in line for line in app.log_lines)
+
+
 def test_who_does_not_read_is_waited_for(app: Any) -> None:
     client, producing = ask(app)
     client.stall = True
@@ -194,6 +203,9 @@ class Asking:
 
     def failed(self, error: ReactorError) -> None:
         self.told.append(type(error))
+
+    def broken(self, error: Exception) -> None:
+        self.told.append(error)
 
     def writable(self) -> None:
         self.told.append("writable")
@@ -295,6 +307,52 @@ def test_after_an_upgrade_the_connection_is_anothers() -> None:
     asking = up.ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
     up.feed(b"HTTP/1.1 101 Up\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nearly")
     assert asking.told == ["switched"] and not up.connection.is_idle
+
+
+@pytest.mark.parametrize(
+    ("event", "wire"),
+    [
+        ("answer", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        ("complete", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ("switched", b"HTTP/1.1 101 Up\r\nUpgrade: websocket\r\n\r\n"),
+    ],
+)
+def test_who_fails_at_the_last_event_hears_of_that(event: str, wire: bytes) -> None:
+    up = Upward()
+    asking = up.ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    error = ZeroDivisionError()
+
+    def fail(*given: object) -> None:
+        raise error
+
+    setattr(asking, event, fail)
+    up.feed(wire)
+    assert asking.told[-1] is error
+
+
+RESET = ConnectionResetError(errno.ECONNRESET, "reset")
+REFUSED = b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno"
+
+
+@pytest.mark.parametrize(
+    ("length", "told"),
+    [(5, [("head", 413), b"no", []]), (0, [ConnectionLost])],  # without a body it may be older than the request
+)
+def test_what_came_before_a_reset_is_the_answer_to_a_body(length: int, told: list[Any]) -> None:
+    up = Upward()
+    asking = up.ask(f"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n")
+    up.wire.unread = REFUSED
+    up.wire.abort(RESET)
+    up.reactor.settle()
+    assert asking.told == told and up.heard == ["lost"] and up.connection.asked
+
+
+def test_what_never_went_out_was_not_asked() -> None:
+    up = Upward()
+    up.wire.write = lambda data: up.wire.abort(RESET)  # type: ignore[method-assign]
+    asking = up.ask()
+    up.reactor.settle()
+    assert asking.told == [ConnectionLost] and not up.connection.asked
 
 
 def test_whatever_comes_unasked_ends_the_connection() -> None:

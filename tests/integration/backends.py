@@ -22,6 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from bench.process import free_port
 from tests.integration.server import ENVIRONMENT, ROOT, Server
 
 APP = '''\
@@ -95,13 +96,6 @@ async def echo(scope, receive, send):
             return await send({"type": "websocket.close", "code": 4001})
         await send({"type": "websocket.send", "bytes": event.get("bytes"), "text": event.get("text")})
 '''
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.sync.client import connect
 
 from tests.integration.backends import gunicorn, http_server, nginx, proxying, uvicorn
 from tests.integration.server import ENVIRONMENT, Server, connected, curl
@@ -147,3 +149,18 @@ def test_http_1_0_clients_get_what_ends_with_the_connection(tmp_path: Path) -> N
     with uvicorn(tmp_path) as port, proxying(tmp_path, port) as server:
         answer = curl("--http1.0", server.url + "/drip/3")
         assert (answer.status, answer.body, answer.header("transfer-encoding")) == (200, "line\n" * 3, "")
+
+
+def test_websockets_of_a_server_that_is_not_ours_pass(tmp_path: Path) -> None:
+    with uvicorn(tmp_path) as port, proxying(tmp_path, port) as server:
+        with connect(f"ws://127.0.0.1:{server.port}/ws", proxy=None) as socket:
+            for message in ("text", b"bytes", "x" * 300_000):
+                socket.send(message)
+                assert socket.recv(5) == message
+            socket.send("bye")
+            with pytest.raises(ConnectionClosedError) as closed:
+                socket.recv(5)
+            assert closed.value.rcvd is not None and closed.value.rcvd.code == 4001
+        with pytest.raises(InvalidStatus) as refused:
+            connect(f"ws://127.0.0.1:{server.port}/no", proxy=None)
+        assert refused.value.response.status_code == 403

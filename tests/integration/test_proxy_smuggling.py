@@ -91,6 +91,10 @@ CASES = [
     Case("Connection: Host", b"GET / HTTP/1.1\r\nHost: test\r\nConnection: Host" + END, 1),
     Case("h2c", b"GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
          b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA" + END, 1),
+    Case("an upgrade with a body", b"GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+         + LENGTH + END + INNER, 1),
+    Case("HTTP/1.0 with a body", b"POST / HTTP/1.0\r\nHost: test\r\nConnection: keep-alive\r\n"
+         + LENGTH + END + INNER, 1),
     Case("Expect", post(b"Expect: 100-continue\r\n" + LENGTH, INNER), 1),
     Case("Expect something", post(b"Expect: the-unexpected\r\n" + LENGTH, INNER), 0),
     # two honest requests are two

@@ -145,6 +145,18 @@ def test_trailers_and_interim_answers_pass_and_hop_by_hop_fields_do_not(tmp_path
         assert asked.endswith(b"2\r\nhi\r\n0\r\nx-sum: 9\r\n\r\n")
 
 
+def test_a_server_that_wants_no_more_of_a_body_is_heard_though_it_resets_the_connection(tmp_path: Path) -> None:
+    def script(connection: Strings, number: int) -> None:
+        connection.read_head()
+        connection.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")  # and closes, all unread
+
+    (tmp_path / "body").write_bytes(b"x" * 1_000_000)
+    with Puppet(script) as puppet, proxying(tmp_path, puppet.port) as server:
+        for _ in range(5):
+            answer = curl("-T", f"{tmp_path}/body", "-H", "Expect:", server.url + "/")
+            assert (answer.status, answer.body) == (413, "big")
+
+
 # -- what takes too long, and what is not there ------------------------------------------------------------------------
 
 

@@ -117,11 +117,15 @@ def block(*lines: str) -> str:
         (block("proxy_pass http://a:1", "dist_policy hash path"), 3, "hash header NAME"),
         (block("proxy_pass http://a:1", "proxy_set_header X $uri"), 3, "no variable $uri"),
         (block("proxy_pass http://a:1", "proxy_set_header X"), 3, "no value"),
+        (block("proxy_pass http://a:1", "proxy_set_header X-A 1", "proxy_set_header x_a 2"), 3, "twice"),
+        (block("proxy_pass http://a:1", "dist_policy sticky a@b"), 3, "names 'a@b'"),
+        (block("proxy_pass http://a:1", "dist_policy hash cookie a="), 3, "names 'a='"),
         (block("proxy_pass http://a:1", "proxy_set_header Connection close"), 3, "belongs to the connection"),
         (block("proxy_pass http://a:1", "proxy_set_header X@ y"), 3, "not a header name"),
         (block("proxy_pass http://a:1", "check_path health"), 3, "such as /health"),
         (block("proxy_pass http://a:1", "check_status good"), 3, "200-299"),
-        (block("proxy_pass http://a:1") * 2, 1, "already"),
+        (block("proxy_pass http://a:1") + "\n" + block("proxy_pass http://a:1").replace('"x"', "y X"), 4, "twice"),
+        (block("proxy_pass http://a:1").replace('"x"', "a/b"), 1, "is no host"),
         ("", 3, "names no host"),
     ],
 )
@@ -130,7 +134,7 @@ def test_what_cannot_work_is_refused_with_its_line(tmp_path: Path, text: str, li
     with pytest.raises(ConfigError) as caught:
         TestApp({"plugin:proxy": {"conf": "p.conf"}}, state_dir=tmp_path, directory=tmp_path)
     assert words in str(caught.value)
-    assert f".conf:{line}: " in str(caught.value) or "config.ini" in str(caught.value)
+    assert str(caught.value).startswith(f"p.conf:{line}: " if text else "config.ini:")
 
 
 def test_a_section_says_the_same_as_a_block(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ LIMITS = Limits()
 
 
 def request(
-    *lines: str, start: str = "GET /a?b=c HTTP/1.1", host: str = "Shop.test:8080", peer: str = "192.0.2.7"
-) -> Request:
+    *lines: str, start: str = "GET /a?b=c HTTP/1.1", host: str = "Shop.test:8080", peer: str = "192.0.2.7",
+    field: str = "x-forwarded-for",
+) -> Request:  # fmt: skip
     raw = "\r\n".join([start, f"Host: {host}", *lines, "", ""]).encode("latin-1")
     made = Request(parse_request_head(raw, LIMITS), peer, {})
     if made.head.forwarded:
-        made.believe(Trust(parse_networks(["10.0.0.0/8"])))
+        made.believe(Trust(parse_networks(["10.0.0.0/8", "unix"]), field))
     return made
 
 
@@ -37,7 +38,7 @@ def test_a_plain_request_is_the_same_request() -> None:
     ["Connection: close", "Keep-Alive: 5", "Proxy-Connection: keep-alive", "TE: gzip", "Upgrade: h2c",
      "Proxy-Authorization: Basic x", "Content-Length: 0", "X-Forwarded-For: 1.1.1.1", "X-Forwarded-Host: evil",
      "X_Forwarded_For: 1.1.1.1", "x-forwarded_proto: https", "Forwarded: for=1.1.1.1", "X-Real-IP: 1.1.1.1",
-     "Transfer_Encoding: chunked", "Content_Length: 9", "Keep_Alive: 1"],
+     "Transfer_Encoding: chunked", "Content_Length: 9", "Keep_Alive: 1", "Proxy: http://evil.test"],
 )  # fmt: skip
 def test_what_belongs_to_the_connection_or_is_no_clients_to_say_stays_here(line: str) -> None:
     assert passed(request(line)) == ["GET /a?b=c HTTP/1.1", "Host: Shop.test:8080", "Via: 1.1 us"]
@@ -63,6 +64,9 @@ def test_connection_takes_away_what_it_may_and_nothing_else(listed: str, field: 
     [
         ("GET http://Shop.test:8080/a%2Fb?c HTTP/1.1", "GET /a%2Fb?c HTTP/1.1"),
         ("GET http://shop.test HTTP/1.1", "GET / HTTP/1.1"),
+        ("GET http://shop.test/%7Ea?x=http://b/? HTTP/1.1", "GET /%7Ea?x=http://b/? HTTP/1.1"),
+        ("GET HTTP://shop.test?a HTTP/1.1", "GET /?a HTTP/1.1"),
+        ("GET http://shop.test//b HTTP/1.1", "GET //b HTTP/1.1"),
         ("OPTIONS * HTTP/1.1", "OPTIONS * HTTP/1.1"),
         ("OPTIONS http://shop.test HTTP/1.1", "OPTIONS * HTTP/1.1"),
         ("GET /%7euser/%41 HTTP/1.1", "GET /%7euser/%41 HTTP/1.1"),
@@ -108,10 +112,17 @@ FROM = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "http", "X-Forwarde
         (["X-Forwarded-For: 1.1.1.1", "Forwarded: for=1.1.1.1", "X-Real-IP: 1.1.1.1"], "192.0.2.7", FROM),
         (["X-Forwarded-For: 1.1.1.1", "X-Forwarded-Proto: https"], "10.0.0.1",
          {"X-Forwarded-For": "1.1.1.1, 10.0.0.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "Shop.test:8080",
-          "Forwarded": 'for=10.0.0.1;proto=https;host="Shop.test:8080"'}),
-        (["X-Forwarded-For: 1.1.1.1", "Forwarded: for=1.1.1.1", "X-Forwarded-Host: front.test"], "10.0.0.1",
-         {"X-Forwarded-For": "1.1.1.1, 10.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "front.test",
-          "Forwarded": 'for=1.1.1.1, for=10.0.0.1;proto=http;host="Shop.test:8080"'}),
+          "Forwarded": 'for=1.1.1.1, for=10.0.0.1;proto=https;host="Shop.test:8080"'}),
+        # what the proxy has not written is the client's, and made anew of what is known
+        (["X-Forwarded-For: 9.9.9.9, 1.1.1.1", "Forwarded: for=9.9.9.9", "X-Forwarded-Host: front.test",
+          "X-Real-IP: 9.9.9.9"], "10.0.0.1",
+         {"X-Forwarded-For": "9.9.9.9, 1.1.1.1, 10.0.0.1", "X-Forwarded-Proto": "http",
+          "X-Forwarded-Host": "front.test", "Forwarded": 'for=1.1.1.1, for=10.0.0.1;proto=http;host="Shop.test:8080"'}),
+        (["X-Forwarded-For: 1.1.1.1"], "",
+         {**FROM, "X-Forwarded-For": "1.1.1.1",
+          "Forwarded": 'for=1.1.1.1, for=unknown;proto=http;host="Shop.test:8080"'}),
+        ([], "", {name: value.replace("for=192.0.2.7", "for=unknown") for name, value in FROM.items()
+                  if name != "X-Forwarded-For"}),
         ([], "2001:db8::1", {**FROM, "X-Forwarded-For": "2001:db8::1",
                              "Forwarded": 'for="[2001:db8::1]";proto=http;host="Shop.test:8080"'}),
     ],
@@ -121,6 +132,17 @@ def test_forwarding_fields_are_set_and_continued_for_trusted_proxies_only(
 ) -> None:
     text = forwarding(request(*lines, peer=peer), frozenset())
     assert dict(line.split(": ", 1) for line in text.split("\r\n")[:-1]) == expected
+
+
+def test_where_forwarded_is_the_field_that_counts_the_other_one_is_made_of_it() -> None:
+    asked = request(
+        "Forwarded: for=9.9.9.9, for=1.1.1.1;proto=https", "X-Forwarded-For: 9.9.9.9", "X-Forwarded-Host: evil.test",
+        peer="10.0.0.1", field="forwarded",
+    )  # fmt: skip
+    wire = forwarding(asked, frozenset())
+    assert wire.startswith("X-Forwarded-For: 1.1.1.1, 10.0.0.1\r\nX-Forwarded-Proto: https\r\n")
+    assert "Forwarded: for=9.9.9.9, for=1.1.1.1;proto=https, for=10.0.0.1;proto=https;" in wire
+    assert "evil.test" not in wire and Variables("$proxy_add_x_forwarded_for").fill(asked) == "1.1.1.1, 10.0.0.1"
 
 
 def test_what_the_config_sets_replaces_ours_and_theirs() -> None:
@@ -172,5 +194,3 @@ def test_an_answer_loses_what_belongs_to_its_connection() -> None:
 def test_trailers_neither_frame_nor_route() -> None:
     trailers = Headers([("X-Sum", "1"), ("Content-Length", "2"), ("Host", "x"), ("Transfer_Encoding", "chunked")])
     assert list(trailer_fields(trailers)) == [("X-Sum", "1")]
-
-
