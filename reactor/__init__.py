@@ -5,7 +5,7 @@ What is not named here may change from one version to the next. `reactor.testing
 
 from reactor.config import coerce
 from reactor.config import load as load_config
-from reactor.core.address import Address, is_loopback
+from reactor.core.address import Address, is_loopback, network_of
 from reactor.core.loop import Reactor
 from reactor.core.task import Cancelled, Future, Task, sleep, timeout
 from reactor.core.timers import NEVER, Deadline
@@ -26,6 +26,7 @@ from reactor.http.client import Client, ClientResponse
 from reactor.http.deferred import Deferred, Producer, Reply
 from reactor.http.events import ServerEvent, event_stream
 from reactor.http.message import FilePart, Guard, Handler, Middleware, Request, Response
+from reactor.http.origins import is_foreign
 from reactor.http.upstream import UpstreamConnection
 from reactor.http.websocket import WebSocket, broadcast
 from reactor.log import Log, escape
@@ -89,8 +90,10 @@ __all__ = [
     "escape",
     "event_stream",
     "format_cookie",
+    "is_foreign",
     "is_loopback",
     "load_config",
+    "network_of",
     "sleep",
     "timeout",
 ]

@@ -310,6 +310,34 @@ def test_a_config_is_taken_or_refused_as_it_says(block: Block, error: str) -> No
     assert f"error: {caught.value}" == error
 
 
+# -- threats, and the tests that show what they meet -----------------------------------------------------------------
+
+REFERENCE = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+
+
+def threats() -> Iterator[list[str]]:
+    """The rows of all tables of security.md whose last column is headed `shown by`."""
+    inside = False
+    for line in (DOCS / "security.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if not line.startswith("|"):
+            inside = False
+        elif cells[-1] == "shown by":
+            inside = True
+        elif inside and not line.startswith("|---"):
+            yield cells
+
+
+def test_every_threat_is_shown_to_be_met_by_tests_that_are_there() -> None:
+    rows = list(threats())
+    assert len(rows) > 90
+    for row in rows:
+        named = REFERENCE.findall(row[-1])
+        assert named and not REFERENCE.sub("", row[-1]).strip(", "), f"write `tests/…/test_x.py::test_y` here: {row}"
+        for path, name in named:
+            assert f"\ndef {name}(" in (ROOT / path).read_text(), f"no such test: {path}::{name}"
+
+
 # -- links, and what must not be in the repository -------------------------------------------------------------------
 
 

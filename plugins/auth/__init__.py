@@ -20,6 +20,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import msgspec
@@ -27,11 +29,11 @@ from msgspec import Meta
 
 from plugins.auth.accounts import Accounts
 from plugins.auth.guards import SET_PASSWORD, fence, guest_gate, host_check, login_guard, same_origin
-from plugins.auth.guests import From
+from plugins.auth.guests import From, Room
 from plugins.auth.handlers import GuestLogin, Login, Logout, OwnSessions, Revoke, who_am_i
 from plugins.auth.pages import OF_A_PAGE, IndexPage, Pages
 from plugins.auth.passwords import Passwords
-from plugins.auth.service import DEMO_NAME, DEMO_PASSWORD, Sessions, State
+from plugins.auth.service import DEMO_NAME, DEMO_PASSWORD, NEVER, Sessions, State, StoreFailed
 from plugins.auth.sessions import Lifetime
 from plugins.auth.store import FILE_NAME, Store
 from reactor import ConfigError, Handler, Plugin, ReactorError, Request, Response, StartError
@@ -55,10 +57,12 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     remember: Annotated[float, Meta(ge=0)] = 300.0  # a right password costs no second hash for so long
     # Browsers do not separate ports: two servers on one host want two names.
     cookie: Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")] = "session"
-    realm: Annotated[str, Meta(pattern=r'^[ !#-\[\]-~]{1,64}$')] = "reactor"
+    realm: Annotated[str, Meta(pattern=r"^[ !#-\[\]-~]{1,64}$")] = "reactor"
     index: str = "www/index.html"  # the page that answers a login
     guests: From = "off"  # from where people may come in by name alone
     max_guests: Annotated[int, Meta(ge=1)] = 200  # at once
+    # A class of thirty behind one address, and some devices of theirs.
+    max_guests_per_address: Annotated[int, Meta(ge=1)] = 40
     guest_page: Annotated[str, Meta(pattern=r"^/([^/\\]|$)")] = "/chat/"  # where the guests' form leads to
     guest_hosts: list[str] = []  # names of this server that are known outside its network, without a port
 
@@ -67,6 +71,7 @@ def setup(plugin: Plugin, options: Options) -> None:
     reference = options.scheme == "reference"
     check(plugin, options)
     state = keep_state(plugin)
+    room = Room(options.max_guests, options.max_guests_per_address)
     gate = guest_gate(options.guests, options.guest_hosts)
     pages = Pages(
         realm=options.realm, cookie=options.cookie, reference=reference,
@@ -91,32 +96,21 @@ def setup(plugin: Plugin, options: Options) -> None:
     plugin.guard("fence", fence(state, reference), everywhere=True)
     plugin.route("GET", "/login[/]", show_form(pages))
     plugin.route("POST", "/login[/]", login, max_body=MAX_LOGIN_BODY)
-    plugin.route(
-        "POST", "/guest[/]", GuestLogin(sessions, pages, check_host, gate, options.max_guests), max_body=MAX_LOGIN_BODY
-    )
+    plugin.route("POST", "/guest[/]", GuestLogin(sessions, pages, check_host, gate, room), max_body=MAX_LOGIN_BODY)
     plugin.route("POST", "/logout[/]", Logout(sessions, pages), max_body=MAX_LOGIN_BODY)
     plugin.route("GET", "/whoami[/]", who_am_i, guard="person")
     plugin.route("GET", "/sessions[/]", OwnSessions(sessions, pages), guard="login")
     plugin.route("POST", "/sessions/revoke[/]", Revoke(sessions, pages), guard="login", max_body=MAX_LOGIN_BODY)
 
     async def follow() -> None:
-        try:
-            await sessions.follow()
-            await accounts.check_demo()
-        except ReactorError:
-            pass  # the store failed or is busy; that is logged, and we look again soon
-
-    async def expire() -> None:
-        try:
-            await sessions.expire()
-        except ReactorError:
-            pass
+        await sessions.follow()
+        await accounts.check_demo()
 
     plugin.on_start(lambda: open_doors(plugin, options, state, accounts))
     plugin.on_start(sessions.serve)
-    plugin.on_stop(sessions.save_all)
-    plugin.every(FOLLOW_SECONDS, follow)
-    plugin.every(60, expire)
+    plugin.on_stop(if_the_store_can(sessions.save_all))
+    plugin.every(FOLLOW_SECONDS, if_the_store_can(follow))
+    plugin.every(60, if_the_store_can(sessions.expire))
 
 
 def check(plugin: Plugin, options: Options) -> None:
@@ -151,24 +145,36 @@ def read_index(plugin: Plugin, options: Options) -> IndexPage:
 
 
 def show_form(pages: Pages) -> Handler:
-    def form(guests: bool) -> Response:
-        return Response.html(pages.login_form("Log in", "Welcome back.", guests=guests), 200, OF_A_PAGE)
-
-    responses = {guests: form(guests) for guests in (False, True)}
-
     def show(request: Request) -> Response:
-        return responses[pages.lets_in_as_guest(request)]
+        goal, guests = request.query.get("next", ""), pages.lets_in_as_guest(request)
+        return Response.html(pages.login_form("Log in", "Welcome back.", goal=goal, guests=guests), 200, OF_A_PAGE)
 
     return show
+
+
+def if_the_store_can(work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """For what is done again soon, or is no loss. That the store fails is logged where it does."""
+
+    async def attempt() -> None:
+        with suppress(ReactorError):
+            await work()
+
+    return attempt
 
 
 async def open_doors(plugin: Plugin, options: Options, state: State, accounts: Accounts) -> None:
     """Before the first request: the demo account, if it is wanted, and never where others can reach it."""
     await accounts.warm()
-    if options.demo:
-        await accounts.add_demo()
     announced = state.demo
-    if not await accounts.check_demo():
+    state.failed_after = state.store.writes  # what fails now ends the start, whose line says so
+    try:
+        if options.demo:
+            await accounts.add_demo()
+        is_demo = await accounts.check_demo()
+    except StoreFailed as error:
+        raise StartError(error.why) from error
+    state.failed_after = NEVER
+    if not is_demo:
         return
     if plugin.listens_beyond_loopback:
         raise StartError(

@@ -1,8 +1,8 @@
 """Who may log in: the service "accounts". Every login passes through `Accounts.verify`, however it was sent.
 
-    too many wrong ones?   429, before anything is computed     delays.py
-    right a moment ago?    a keyed digest says so               recent.py
-    else                   a hash, in its own threads           passwords.py
+too many wrong ones?   429, before anything is computed     delays.py
+right a moment ago?    a keyed digest says so               recent.py
+else                   a hash, in its own threads           passwords.py
 """
 
 from __future__ import annotations

@@ -8,22 +8,21 @@ Guesses are counted in three places, each forgetting as time passes:
 
 A delay for the account as a whole would be a lock that anybody can close before its owner. So the last of the three
 delays nobody by itself: it makes the first stricter, for networks from which the account has not logged in before.
-There one guess is free and the second waits, so the owner who comes from a new place with the right password is let in
-at once, and whoever guesses pays for each guess with an address of his own.
+There the second guess waits already, so the owner who comes from a new place with the right password is let in at once,
+and whoever guesses pays for each guess with an address of his own.
 
 A guess is counted when it begins, and taken back if it was right or never made: else a thousand at the same moment
-would all be free. Names that nobody has are counted like others, so that a delay does not tell who has an account.
+would all be free. Names that nobody has are counted like others, so that a delay does not tell who has an account; it
+does to somebody in a network from which that account has logged in, but only while it is besieged.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Hashable
-from functools import lru_cache
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from reactor import is_loopback
+from reactor import is_loopback, network_of
 
 K = TypeVar("K", bound=Hashable)
 
@@ -55,35 +54,12 @@ class Rule(NamedTuple):
 
 # A browser with a wrong login of its own (Basic) fails with six requests at once.
 PAIR: Final = Rule(free=8, first=1.0, drain=300.0)
-# Programs of one machine share an address, and not all of them know the new password.
-KNOWN_PAIR: Final = Rule(free=16, first=1.0, drain=300.0)
-BESIEGED_PAIR: Final = Rule(free=1, first=30.0, drain=300.0)
+BESIEGED_PAIR: Final = Rule(free=0, first=30.0, drain=300.0)
 # A class of thirty behind one address, who have all mistyped.
 NETWORK: Final = Rule(free=30, first=1.0, drain=30.0)
 # So many failures with one account, less one a minute, are no person's.
 SIEGE: Final = 100.0
 SIEGE_DRAIN: Final = 60.0
-
-
-_LOCAL: Final = [ipaddress.IPv6Network(text) for text in ("fc00::/7", "fe80::/10", "::1/128")]
-
-
-@lru_cache(1024)
-def network_of(address: str) -> str:
-    """Whose guesses are counted together: an IPv4 address, or the /64 of an IPv6 one, in which everybody has as many
-    addresses as he likes. In networks that are nobody's on the internet that would be everybody: there, the address.
-    """
-    try:
-        number = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(number, ipaddress.IPv4Address):
-        return str(number)
-    if number.ipv4_mapped is not None:
-        return str(number.ipv4_mapped)
-    if any(number in network for network in _LOCAL):
-        return str(number)
-    return str(ipaddress.IPv6Network((number, 64), strict=False))
 
 
 class Counter:
@@ -180,9 +156,8 @@ class Delays:
         return attempt
 
     def _rule(self, attempt: Attempt, besieged: bool) -> Rule:
-        if (attempt.name, attempt.network) in self._known:
-            return KNOWN_PAIR
-        return BESIEGED_PAIR if besieged else PAIR
+        is_new_there = (attempt.name, attempt.network) not in self._known
+        return BESIEGED_PAIR if besieged and is_new_there else PAIR
 
     @staticmethod
     def _fail(counter: Counter, rule: Rule, now: float) -> None:

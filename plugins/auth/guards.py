@@ -1,10 +1,9 @@
 """The guards: who is it ("login", "person"), where does the request come from ("same-origin"), and the fence around it.
 
 A browser sends cookies, and a Basic login it remembers, with every request to us, whichever site caused it. So a
-request that changes something is refused if the browser says that another site caused it: `Sec-Fetch-Site` says so on
-https and loopback, `Origin` everywhere. Scripts can forge neither, and what is no browser (curl, a peer) sends none.
-For cookies the fence sees to that on every route of the server, whichever plugin it belongs to; Basic is looked at
-where it opens the door.
+request that changes something is refused if the browser says that another site caused it (`is_foreign`). For cookies
+the fence sees to that on every route of the server, whichever plugin it belongs to; Basic is looked at where it opens
+the door.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from plugins.auth.guests import From, is_address, let_in_from
 from plugins.auth.pages import Pages
 from plugins.auth.service import ANYBODY, Sessions, State
 from plugins.auth.sessions import digest_of
-from reactor import Guard, HTTPError, Plugin, Request, Response, is_loopback
+from reactor import Guard, HTTPError, Plugin, Request, Response, is_foreign, is_loopback
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -27,28 +26,6 @@ SET_PASSWORD: Final = "python -m plugins.auth passwd admin"
 
 
 # -- same origin -----------------------------------------------------------------------------------------------------
-
-
-def is_foreign(request: Request) -> bool:
-    """Whether a browser says that another site made this request. Another port on the same host is another site too:
-    cookies do not know ports.
-    """
-    index = request.headers.index
-    if index.get("sec-fetch-site", "none") not in ("same-origin", "none"):  # none: typed in or bookmarked
-        return True
-    origin = index.get("origin")
-    return origin is not None and not _is_own(origin, request)
-
-
-def _is_own(origin: str, request: Request) -> bool:
-    scheme, separator, authority = origin.lower().partition("://")
-    port = {"http": ":80", "https": ":443"}.get(scheme)
-    if not separator or port is None:  # "null" (a sandboxed frame, a file) is foreign as well
-        return False
-    if request.secure and scheme != "https":
-        return False
-    # Without TLS here the scheme may still be https, if a proxy in front of us ends it.
-    return bool(authority) and authority.removesuffix(port) == request.head.host.removesuffix(port)
 
 
 def same_origin(request: Request) -> None:

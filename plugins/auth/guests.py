@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
-from reactor import is_loopback
+from reactor import is_loopback, network_of
 
 MAX_GUEST_NAME: Final = 32  # characters
 PREFIX: Final = "guest:"
@@ -37,6 +37,20 @@ class Guest(NamedTuple):
     user: str
     name: str
     key: str
+
+
+class Room(NamedTuple):
+    """How many guests there may be at once: in all, and from one network."""
+
+    in_all: int
+    of_network: int
+
+
+def counted_network(address: str) -> str:
+    """The network whose guests are counted together; "" for this machine, which is its owner's, or a proxy that nobody
+    has told us to believe.
+    """
+    return "" if is_loopback(address) else network_of(address)
 
 
 def new_guest(text: str) -> Guest | None:

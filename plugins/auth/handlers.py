@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,8 +9,8 @@ import msgspec
 from plugins.auth.accounts import Accounts, TooManyWrong
 from plugins.auth.browsers import browser_name
 from plugins.auth.guards import GuestGate, HostCheck, refuse_foreign
-from plugins.auth.guests import MAX_GUEST_NAME, Guest, is_guest, name_of, new_guest
-from plugins.auth.pages import HTML, NO_STORE, POLICY, IndexPage, Pages, wants_json
+from plugins.auth.guests import MAX_GUEST_NAME, Guest, Room, is_guest, name_of, new_guest
+from plugins.auth.pages import HTML, NO_STORE, POLICY, IndexPage, Pages, our_path, wants_json
 from plugins.auth.service import Sessions
 from plugins.auth.sessions import digest_of, session_id
 from plugins.auth.store import SessionLine, Where
@@ -19,9 +18,6 @@ from plugins.auth.watches import Verified
 from reactor import HTTPError, Plugin, Request, Response
 
 T = TypeVar("T")
-
-# A path of this site: "//host" and "/\\host" are other sites to a browser, which also drops line breaks and tabs.
-_is_our_path = re.compile(r"/(?![/\\])[!-\[\]-~]{0,1000}").fullmatch
 
 
 class Credentials(msgspec.Struct):
@@ -31,6 +27,7 @@ class Credentials(msgspec.Struct):
 
     username: str = ""
     password: str = ""
+    next: str = ""  # of a form: where to go
 
 
 class JSONCredentials(msgspec.Struct):
@@ -54,7 +51,7 @@ def read_credentials(request: Request, json: bool) -> Credentials:
     """HTTPError 400 for JSON that is not what it should be. A form without its fields is just a wrong login."""
     if not json:
         form = request.form()
-        return Credentials(form.get("username", ""), form.get("password", ""))
+        return Credentials(form.get("username", ""), form.get("password", ""), our_path(form.get("next", "")))
     sent = read_json(request, JSONCredentials, '{"username": "…", "password": "…"}')
     return Credentials(sent.username, sent.password)
 
@@ -67,7 +64,7 @@ def read_json(request: Request, kind: type[T], example: str) -> T:
 
 
 class Login:
-    """`POST /login`, by form or JSON: both cookies and the index page, or the 401 page."""
+    """`POST /login`, by form or JSON: both cookies and the index page, or where a form says `next`; or the 401 page."""
 
     def __init__(
         self, plugin: Plugin, accounts: Accounts, sessions: Sessions | None, pages: Pages, index: IndexPage,
@@ -93,13 +90,15 @@ class Login:
         except TooManyWrong as error:
             if json:
                 raise
-            return self._pages.wait(request, error, sent.username)
+            return self._pages.wait(request, error, sent.username, sent.next)
         cookies = await self._let_in(who, request) if who else None
         if who is None or cookies is None:
-            return self._pages.wrong(request, sent.username, json)
+            return self._pages.wrong(request, sent.username, sent.next, json)
         headers = [*cookies, NO_STORE]
         if json:
             return Response.json({"status": "success", "username": who.name}, 200, headers)
+        if sent.next:
+            return Response("", 303, [*headers, ("Location", sent.next)])
         return Response(self._index.current(self._plugin.monotonic()), 200, headers, content_type=HTML)
 
     async def _let_in(self, who: Verified, request: Request) -> list[tuple[str, str]] | None:
@@ -112,12 +111,12 @@ class Login:
 class GuestLogin:
     """`POST /guest`, by form or JSON: both cookies for who has no account, and where to go."""
 
-    def __init__(self, sessions: Sessions, pages: Pages, check_host: HostCheck, gate: GuestGate, most: int) -> None:
+    def __init__(self, sessions: Sessions, pages: Pages, check_host: HostCheck, gate: GuestGate, room: Room) -> None:
         self._sessions = sessions
         self._pages = pages
         self._check_host = check_host
         self._gate = gate
-        self._most = most
+        self._room = room
 
     async def __call__(self, request: Request) -> Response:
         refuse_foreign(request)
@@ -138,22 +137,26 @@ class GuestLogin:
         headers = [*self._pages.login_cookies(token, request.secure), NO_STORE]
         if json or wants_json(request):
             return Response.json({"status": "success", **describe(guest.user)}, 200, headers)
-        goal = form.get("next", "")
-        if _is_our_path(goal):
+        goal = our_path(form.get("next", ""))
+        if goal:
             return Response("", 303, [*headers, ("Location", goal)])
         return Response(f"You are here as {guest.name}, a guest.\n", 200, headers)
 
     async def _let_in(self, name: str, request: Request) -> tuple[Guest, str]:
-        """HTTPError 400, 409 or 503, in words for the guest."""
+        """HTTPError 400, 409, 429 or 503, in words for the guest."""
         guest = new_guest(name)
         if guest is None:
             words = f"a name has 1 to {MAX_GUEST_NAME} characters that can be seen, and no (guest) at its end"
             raise HTTPError(400, words)
-        answer, token = await self._sessions.start_guest(guest, self._most, request.cookies.get(self._pages.cookie))
+        cookie = request.cookies.get(self._pages.cookie)
+        answer, token = await self._sessions.start_guest(guest, self._room, cookie, request.client)
         if answer == "taken":
             raise HTTPError(409, "somebody has this name already; take another one")
         if answer == "full":
             raise HTTPError(503, "there is no room for more guests just now", [("Retry-After", "60")])
+        if answer == "crowded":
+            words = f"{self._room.of_network} guests are here from your address already, which is the limit"
+            raise HTTPError(429, words, [("Retry-After", "60")])
         return guest, token
 
 
@@ -193,6 +196,7 @@ def where_from(request: Request) -> Where:
 
 
 # -- one's own sessions ------------------------------------------------------------------------------------------------
+
 
 class Revocation(msgspec.Struct):
     """Which sessions are to end: one, all, or all but the one that asks."""

@@ -1,11 +1,12 @@
 """What a browser or a JSON client is shown: the 401 page with the login form, and the cookies that go with an answer.
 
 The page is `login.html` beside this file, a `string.Template`; whatever is put into it is escaped here and nowhere
-else. The answers that never change are made once.
+else. Where somebody wanted to go goes through the form as its field `next`, and is never believed on the way back.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -21,6 +22,14 @@ POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 )
 OF_A_PAGE = (NO_STORE, POLICY)
+
+# A path of this site: "//host" and "/\\host" are other sites to a browser, which also drops line breaks and tabs.
+_is_our_path = re.compile(r"/(?![/\\])[!-\[\]-~]{0,1000}").fullmatch
+
+
+def our_path(text: str) -> str:
+    """Where somebody may be sent on to: `text`, if it is a path of this site, else ""."""
+    return text if _is_our_path(text) else ""
 
 
 def wants_json(request: Request) -> bool:
@@ -47,58 +56,56 @@ class Pages:
         self._guests = _template("guest.html")
         self._cookie_challenge = ("WWW-Authenticate", f'Cookie realm="{realm}", form-action="/login"')
         self._basic_challenge = ("WWW-Authenticate", f'Basic realm="{realm}", charset="UTF-8"')
-        both = (False, True)
-        self._refused = {
-            (json, basic, guests): self._refusal(json, basic, guests)
-            for json in both for basic in both for guests in both
-        }  # fmt: skip
 
     # -- pages -------------------------------------------------------------------------------------------------------
 
     def login_form(
-        self, title: str, message: str, name: str = "", *, wrong: bool = False, guests: bool = False, guest: str = ""
-    ) -> str:
-        """`wrong` shows the message as what went wrong. The cursor waits in the first field that is empty. With
-        `guests` their form is there too, with the name `guest` in it.
+        self, title: str, message: str, name: str = "", *, goal: str = "", wrong: bool = False, guests: bool = False,
+        guest: str = "",
+    ) -> str:  # fmt: skip
+        """`wrong` shows the message as what went wrong. The cursor waits in the first field that is empty. Who logs in
+        is sent on to `goal`, if it is a path of this site. With `guests` their form is there too, with the name `guest`
+        in it.
         """
+        # The cookie of the reference scheme is for one path only, and would not be sent along to another.
+        goal = "" if self._reference else our_path(goal)
         return self._template.substitute(
             title=escape(title), message=escape(message), tone="wrong" if wrong else "quiet", name=escape(name),
             name_focus="" if name else " autofocus", password_focus=" autofocus" if name else "",
+            next=f'\n      <input type="hidden" name="next" value="{escape(goal)}">' if goal else "",
             guests=self._guests.substitute(next=escape(self.guest_page), guest=escape(guest)) if guests else "",
         )  # fmt: skip
 
     def refused(self, request: Request) -> Response:
-        """401 for a path that wants a login."""
+        """401 for a path that wants a login, with the form that leads back to it."""
+        challenges = self._challenges("authorization" in request.headers.index)
+        if wants_json(request):
+            return self._json_error("log in first, at /login", challenges)
         guests = self.lets_in_as_guest(request)
-        return self._refused[wants_json(request), "authorization" in request.headers.index, guests]
+        message = "This page is for people with an account."
+        page = self.login_form("Please log in", message, goal=_wanted(request), guests=guests)
+        return Response.html(page, 401, [*challenges, *OF_A_PAGE])
 
-    def wrong(self, request: Request, name: str, json: bool) -> Response:
+    def wrong(self, request: Request, name: str, goal: str, json: bool) -> Response:
         """401 for a login that failed. The same words for a wrong name and a wrong password."""
         message = "That name and password do not belong together."
         challenges = self._challenges("authorization" in request.headers.index)
         if json:
             return self._json_error(message, challenges)
         guests = self.lets_in_as_guest(request)
-        page = self.login_form("Login failed", message, name[:64], wrong=True, guests=guests)
+        page = self.login_form("Login failed", message, name[:64], goal=goal, wrong=True, guests=guests)
         return Response.html(page, 401, [*challenges, *OF_A_PAGE])
 
-    def wait(self, request: Request, error: HTTPError, name: str) -> Response:
+    def wait(self, request: Request, error: HTTPError, name: str, goal: str) -> Response:
         """The form again for who has been wrong too often."""
         guests = self.lets_in_as_guest(request)
-        page = self.login_form("Not yet", _sentence(error), name[:64], wrong=True, guests=guests)
+        page = self.login_form("Not yet", _sentence(error), name[:64], goal=goal, wrong=True, guests=guests)
         return Response.html(page, error.status, [*error.headers, *OF_A_PAGE])
 
     def no_guest(self, error: HTTPError, name: str) -> Response:
         """The form again for a guest who cannot come in under that name, or not now."""
         page = self.login_form("Not yet", _sentence(error), wrong=True, guests=True, guest=name[:64])
         return Response.html(page, error.status, [*error.headers, *OF_A_PAGE])
-
-    def _refusal(self, json: bool, basic: bool, guests: bool) -> Response:
-        message = "This page is for people with an account."
-        if json:
-            return self._json_error("log in first, at /login", self._challenges(basic))
-        page = self.login_form("Please log in", message, guests=guests)
-        return Response.html(page, 401, [*self._challenges(basic), *OF_A_PAGE])
 
     def _challenges(self, basic: bool) -> list[tuple[str, str]]:
         # Basic only to who sent Authorization: a browser that sees it opens its own dialog instead of the page.
@@ -121,6 +128,14 @@ class Pages:
     def logout_cookies(self, secure: bool) -> list[tuple[str, str]]:
         gone = format_cookie(self.cookie, "", max_age=0, http_only=True, same_site="Lax", secure=secure)
         return [("Set-Cookie", format_cookie("auth", "", path=self._auth_path, max_age=0)), ("Set-Cookie", gone)]
+
+
+def _wanted(request: Request) -> str:
+    """The page that somebody wanted to see; "" for the first one, which answers each login anyway."""
+    head = request.head
+    if head.method not in ("GET", "HEAD") or head.path == "/":
+        return ""
+    return f"{head.path}?{head.query}" if head.query else head.path
 
 
 def _sentence(error: HTTPError) -> str:

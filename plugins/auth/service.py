@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from plugins.auth.delays import Delays
-from plugins.auth.guests import Guest, is_guest, name_of
+from plugins.auth.guests import Guest, Room, counted_network, is_guest, name_of
 from plugins.auth.recent import RecentLogins
 from plugins.auth.sessions import Lifetime, Session, SessionTable, digest_of, new_token
 from plugins.auth.store import NOWHERE, Ended, Expiry, SessionLine, Store, Where
@@ -30,6 +31,8 @@ ANYBODY: Final = "anybody"
 
 DEMO_NAME: Final = "admin"
 DEMO_PASSWORD: Final = "password"
+
+NEVER: Final = -1
 
 
 class State:
@@ -49,7 +52,15 @@ class State:
         self.demo = False  # whether DEMO_PASSWORD opens DEMO_NAME
         self.demo_hash: str | None = None  # the hash for which that was found out
         self.demo_unsure = True  # somebody has changed accounts since
-        self.failed_after = -1  # how many writes had succeeded when the store last failed
+        self.failed_after = NEVER  # how many writes had succeeded when the store last failed
+
+
+class StoreFailed(HTTPError):
+    """503: the database cannot be used; `why` is for its owner."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(503, "the accounts cannot be used just now", [("Retry-After", "5")])
+        self.why = why
 
 
 class Desk:
@@ -60,19 +71,20 @@ class Desk:
         self._state = state
 
     async def ask(self, function: Callable[..., T], *args: Any) -> T:
-        """Run it in the store's thread. HTTPError 503 if the database fails, which is logged once, not each time: again
+        """Run it in the store's thread. StoreFailed if the database fails, which is logged once, not each time: again
         only after a write has succeeded, because reads go on working on a full disk.
         """
         try:
             return await self._plugin.offload(function, *args, pool="store")
         except sqlite3.Error as error:
-            self._note_failure(error)
-            raise HTTPError(503, "the accounts cannot be used just now", [("Retry-After", "5")]) from error
+            why = self._state.store.explain(error)
+            self._note_failure(why)
+            raise StoreFailed(why) from error
 
-    def _note_failure(self, error: sqlite3.Error) -> None:
+    def _note_failure(self, why: str) -> None:
         state = self._state
         if state.failed_after != state.store.writes:
-            self._plugin.log.error(f"nobody can log in: {state.store.explain(error)}")
+            self._plugin.log.error(f"nobody can log in: {why}")
         state.failed_after = state.store.writes
 
 
@@ -108,25 +120,25 @@ class Sessions:
         digest, old = digest_of(token), digest_of(replaces)
         assert digest is not None
         unix = self._plugin.unix_time()
-        if not await self._ask(
-            self._store.add_session, digest, who.name, who.password, unix, old, where, self.most
-        ):
+        if not await self._ask(self._store.add_session, digest, who.name, who.password, unix, old, where, self.most):
             self._state.recent.forget(who.name)
             return None
         await self._started(digest, who.name, old)
         return token
 
     async def start_guest(
-        self, guest: Guest, most: int, replaces: str | None = None
-    ) -> tuple[Literal["added", "taken", "full"], str]:
+        self, guest: Guest, room: Room, replaces: str | None = None, address: str = ""
+    ) -> tuple[Literal["added", "taken", "full", "crowded"], str]:
         """A session for somebody without an account, and its id, as `start`; or why there is none: an account or
-        another guest has the name, or there are `most` guests already.
+        another guest has the name, or there is no room for more guests, or for more from the network of `address`.
         """
         token = new_token()
         digest, old = digest_of(token), digest_of(replaces)
         assert digest is not None
         unix = self._plugin.unix_time()
-        answer = await self._ask(self._store.add_guest, digest, guest, unix, self._expiry(), most, old)
+        network = counted_network(address)
+        await self.save()  # it ends what has expired, as `expire`
+        answer = await self._ask(self._store.add_guest, digest, guest, unix, self._expiry(), room, old, network)
         if answer == "added":
             await self._started(digest, guest.user, old)
         return answer, token
@@ -203,9 +215,12 @@ class Sessions:
         await self._apply_changes()
 
     async def of(self, user: str) -> list[SessionLine]:
-        """The sessions of a user, the last used first. What was used here a moment ago is written down first."""
+        """The sessions of a user, the last used first. What was used here a moment ago is written down first, if it can
+        be.
+        """
         self.table.note_uses_of(user)
-        await self.save()
+        with suppress(StoreFailed):
+            await self.save()
         return await self._ask(self._store.sessions_of, user, self._expiry())
 
     async def revoke(self, user: str, digests: list[bytes]) -> int:
@@ -359,17 +374,26 @@ class Sessions:
                 self._plugin.reactor.call_soon(callback, name)
 
     async def save(self) -> None:
+        """Write down uses. What cannot be written waits: else who was there all the time would be taken for idle."""
         uses = self.table.take_uses()
-        if uses:
-            now, unix = self._plugin.monotonic(), self._plugin.unix_time()
-            await self._ask(self._store.touch_sessions, [(digest, unix - (now - used)) for digest, used in uses])
+        if not uses:
+            return
+        ahead = self._plugin.unix_time() - self._plugin.monotonic()
+        try:
+            await self._ask(
+                self._store.touch_sessions, [(digest, session.last_used + ahead) for digest, session in uses.items()]
+            )
+        except ReactorError:
+            self.table.put_back(uses)
+            raise
 
     async def save_all(self) -> None:
         self.table.note_all_uses()
         await self.save()
 
     async def expire(self) -> None:
-        """End in the store what has expired."""
+        """End in the store what has expired; what was used and not written down yet has not."""
+        await self.save()
         await self._ask(self._store.prune, self._expiry())
         await self._apply_changes()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container
 from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
@@ -166,7 +166,11 @@ class SessionTable:
             if session.name == user and session.last_used > session.saved:
                 self.note_use(digest, session)
 
-    def take_uses(self) -> Iterable[tuple[bytes, float]]:
-        """(digest, last use) of what waits to be saved; empty afterwards."""
+    def take_uses(self) -> dict[bytes, Session]:
+        """What waits to be saved; nothing does afterwards."""
         waiting, self._to_save = self._to_save, {}
-        return [(digest, session.last_used) for digest, session in waiting.items()]
+        return waiting
+
+    def put_back(self, uses: dict[bytes, Session]) -> None:
+        """They could not be saved."""
+        self._to_save = uses | self._to_save

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from plugins.auth.guests import Guest, key_of
+from plugins.auth.guests import Guest, Room, key_of
 from plugins.auth.schema import MIGRATIONS
 from reactor import StartError
 
@@ -27,8 +27,10 @@ FILE_NAME: Final = "auth.db"
 
 # Another process writes for milliseconds; one that holds the file for longer is stuck, or a person in a shell.
 BUSY_SECONDS: Final = 5.0
-# How long an `ended` line is kept. A process that did not look for longer checks all of its sessions instead.
+# How long an `ended` line is kept, and how many: who has an account can make thousands a minute. A process that has
+# missed some checks all of its sessions instead.
 ENDED_SECONDS: Final = 3600
+MOST_ENDED: Final = 10_000
 
 
 class SessionRow(NamedTuple):
@@ -303,26 +305,31 @@ class Store:
         with self._transaction(ends=True) as db:
             _expire(db, expiry)
             db.execute("DELETE FROM ended WHERE at < strftime('%s', 'now') - ?", (ENDED_SECONDS,))
+            db.execute("DELETE FROM ended WHERE id <= (SELECT max(id) FROM ended) - ?", (MOST_ENDED,))
 
     # -- guests ------------------------------------------------------------------------------------------------------
 
     def add_guest(
-        self, digest: bytes, guest: Guest, now: float, expiry: Expiry, most: int, replaces: bytes | None = None
-    ) -> Literal["added", "taken", "full"]:
+        self, digest: bytes, guest: Guest, now: float, expiry: Expiry, room: Room, replaces: bytes | None = None,
+        network: str = "",
+    ) -> Literal["added", "taken", "full", "crowded"]:  # fmt: skip
         """Start the session of somebody without an account, and end the one it `replaces`, in one step. Or: an account
-        or another guest has the name, or there are `most` guests already.
+        or another guest has the name, or there is no room for more guests, or for more of that network.
         """
         with self._transaction(ends=True) as db:
             _expire(db, expiry)
             others = {key for (key,) in db.execute("SELECT key FROM guests WHERE digest IS NOT ?", (replaces,))}
             if guest.key in others or guest.key in map(key_of, self.names()):
                 return "taken"
-            if len(others) >= most:
+            if len(others) >= room.in_all:
                 return "full"
+            query = "SELECT count(*) FROM guests JOIN sessions USING (digest) WHERE address = ? AND digest IS NOT ?"
+            if network and db.execute(query, (network, replaces)).fetchone()[0] >= room.of_network:
+                return "crowded"
             if replaces is not None:
                 _end(db, replaces, "replaced")
-            row = (digest, guest.user, now, now)
-            db.execute("INSERT INTO sessions (digest, name, created, last_used) VALUES (?, ?, ?, ?)", row)
+            row = (digest, guest.user, now, now, network)
+            db.execute("INSERT INTO sessions (digest, name, created, last_used, address) VALUES (?, ?, ?, ?, ?)", row)
             db.execute("INSERT INTO guests VALUES (?, ?)", (guest.key, digest))
             return "added"
 
@@ -377,4 +384,3 @@ def _expire(db: sqlite3.Connection, expiry: Expiry) -> None:
     for condition, why, bound in zip(("last_used < ?", "created < ?"), ("idle", "age"), expiry, strict=True):
         if db.execute(f"UPDATE sessions SET why = ? WHERE {condition}", (why, bound)).rowcount:
             db.execute(f"DELETE FROM sessions WHERE {condition}", (bound,))
-

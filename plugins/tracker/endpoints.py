@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from reactor import HTTPError, Request, Response
+from reactor import HTTPError, Request, Response, is_foreign
 
 from .lists import FRESH, JSON, Lists
 from .messages import (
@@ -84,7 +84,7 @@ def answering_later(handler: Waiting) -> Waiting:
 
 
 def caller(request: Request) -> Caller:
-    return Caller(request.client, request.forwarded)
+    return Caller(request.client, request.forwarded or is_foreign(request))
 
 
 class Endpoints:

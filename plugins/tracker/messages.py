@@ -26,10 +26,10 @@ Version = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Caller(NamedTuple):
-    """Where a request came from. `forwarded`: a proxy that nobody trusts may have stood between."""
+    """Where a request came from. `proves_nothing`: somebody else may have made it come from there."""
 
     client: str = ""
-    forwarded: bool = False
+    proves_nothing: bool = False
 
 
 INSIDE: Final = Caller()  # another plugin of this process

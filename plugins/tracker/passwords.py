@@ -1,7 +1,7 @@
 """Channel passwords: salted argon2 hashes, made and compared in helper threads, and not too often.
 
 People choose these passwords, so a fast hash would give them away to whoever reads the memory once. A slow one is work
-that strangers can ask for: hence a bound per client address.
+that strangers can ask for: hence a bound for each network that they come from (see `network_of`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Protocol
 
 import argon2
 
-from reactor import Overloaded
+from reactor import Overloaded, network_of
 
 from .refused import Refused
 
@@ -38,7 +38,7 @@ def matches(hashed: str, password: str) -> bool:
 
 
 class Passwords:
-    """At most `attempts` hashes for one client address between two calls of `forget`; 0: no limit."""
+    """At most `attempts` hashes for the clients of one network between two calls of `forget`; 0: no limit."""
 
     def __init__(self, offload: Offload, attempts: int) -> None:
         self._offload = offload
@@ -62,6 +62,7 @@ class Passwords:
             raise Refused("busy", "too many passwords are being hashed, try again") from None
 
     def _take(self, client: str) -> None:
-        made = self._made[client] = self._made.get(client, 0) + 1
+        network = network_of(client)
+        made = self._made[network] = self._made.get(network, 0) + 1
         if made > self._attempts > 0:
             raise Refused("too_many_attempts", "too many passwords from this address, try again in a minute")

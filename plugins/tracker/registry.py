@@ -1,8 +1,8 @@
 """Who is registered and who is in which channel: plain data that keeps its own books.
 
 Nothing here knows a rule, a limit or a clock; times are passed in. What it promises is that its tables agree: a peer
-is a member of exactly the channels its entry names, a channel has at least one member, the counts per client address
-are exact, and `encoded` holds the JSON of every entry in the order of registration. So the list of 10,000 peers is
+is a member of exactly the channels its entry names, a channel has at least one member, the counts per network are
+exact, and `encoded` holds the JSON of every entry in the order of registration. So the list of 10,000 peers is
 one `join` away, and a change costs the encoding of one entry.
 
 `version` grows with every change that `/get-list` would show, and with no other: a renewal that says nothing new
@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
+
+from reactor import network_of
 
 from .channels import Channel
 
@@ -52,7 +54,7 @@ class Registry:
         self.channels: dict[str, Channel] = {}
         self.encoded: dict[str, bytes] = {}
         self.version = 0
-        self._per_client: dict[str, int] = {}
+        self._per_network: dict[str, int] = {}
         self._by_address: dict[tuple[str, int], dict[str, None]] = {}
         self._renewed: OrderedDict[str, float] = OrderedDict()  # the longest silent first
 
@@ -62,8 +64,8 @@ class Registry:
         """Those who say that they listen there, the first to say so first."""
         return [self.peers[peer_id] for peer_id in self._by_address.get((ip, port), ())]
 
-    def count_from(self, client: str) -> int:
-        return self._per_client.get(client, 0)
+    def count_from(self, network: str) -> int:
+        return self._per_network.get(network, 0)
 
     def renewed_at(self, peer: Peer) -> float:
         return self._renewed[peer.peer_id]
@@ -156,8 +158,9 @@ class Registry:
             del self._by_address[entry.ip, entry.port]
 
     def _count(self, client: str, step: int) -> None:
-        count = self._per_client.get(client, 0) + step
+        network = network_of(client)
+        count = self._per_network.get(network, 0) + step
         if count:
-            self._per_client[client] = count
+            self._per_network[network] = count
         else:
-            del self._per_client[client]
+            del self._per_network[network]

@@ -4,7 +4,8 @@ The HTTP endpoints and the service of other plugins are thin skins over this. Ev
 checks everything first and changes something only then, so a refusal (`Refused`, an HTTPError) leaves no trace.
 
 A registration belongs to who made it. Its lease, a secret, is the proof; clients of the original system know no
-lease, so for theirs alone the address they came from stands in, unless an untrusted proxy could have written it.
+lease, so for theirs alone the address they came from stands in, unless somebody else can speak from there: a proxy that
+nobody trusts, or a page of another site in the browser of somebody who is there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Callable, Collection, Sequence
 from random import Random
 
 from msgspec.structs import replace
+
+from reactor import network_of
 
 from .channels import MAX_INVITES, Channel
 from .messages import INSIDE, Caller, Change, Credentials, Joined, Registered
@@ -64,7 +67,7 @@ class Tracker:
         original: bool = False,
     ) -> Registered:
         """Register, or renew what is registered. `channels` None: unchanged."""
-        caller = Caller(plain_ip(caller.client), caller.forwarded)
+        caller = Caller(plain_ip(caller.client), caller.proves_nothing)
         ip = dialable_ip(ip, caller.client)
         if peer_id is not None:
             check_name(peer_id, id_path)
@@ -100,7 +103,7 @@ class Tracker:
         self._check_room_for_peer(caller.client)
         self._check_channels(channels, ())
         entry = replace(bare, username=bare.username or bare.peer_id, channels=tuple(dict.fromkeys(channels)))
-        peer = Peer(entry, caller.client, lease or secrets.token_hex(16), original and not caller.forwarded)
+        peer = Peer(entry, caller.client, lease or secrets.token_hex(16), original and not caller.proves_nothing)
         self.registry.add(peer, self._clock())
         where = join_address(entry.ip, entry.port)
         self._announce(f"[ChatApp] Peer registered: {entry.peer_id} at {where} (total peers: {self.total})")
@@ -115,7 +118,7 @@ class Tracker:
             self._check_channels(channels, joined)
             # The order of joining stays, whatever order the client lists them in: nothing has changed then.
             joined = tuple(dict.fromkeys([*(name for name in joined if name in channels), *channels]))
-        if caller.client != peer.client:
+        if caller.client != peer.client and network_of(caller.client) != network_of(peer.client):
             self._check_room_at(caller.client)
         self.registry.move(peer, caller.client)
         self.registry.change(peer, Entry(peer.peer_id, username or old.username, ip, port, joined))
@@ -301,9 +304,9 @@ class Tracker:
         self._check_room_at(client)
 
     def _check_room_at(self, client: str) -> None:
-        limit = self._options.max_per_address
-        if client and limit and self.registry.count_from(client) >= limit:
-            raise Refused("too_many_registrations", f"{limit} peers are registered from {client}, which is the limit")
+        limit, network = self._options.max_per_address, network_of(client)
+        if client and limit and self.registry.count_from(network) >= limit:
+            raise Refused("too_many_registrations", f"{limit} peers are registered from {network}, which is the limit")
 
     def _check_room_for_channels(self, new: int) -> None:
         if len(self.registry.channels) + new > self._options.max_channels:
@@ -335,7 +338,7 @@ def _may_change(peer: Peer, who: Credentials) -> bool:
     if who.lease:
         return hmac.compare_digest(peer.lease.encode(), who.lease.encode())
     caller = who.caller
-    return peer.original and bool(peer.client) and not caller.forwarded and plain_ip(caller.client) == peer.client
+    return peer.original and bool(peer.client) and not caller.proves_nothing and plain_ip(caller.client) == peer.client
 
 
 def _closed(channel: Channel, path: str) -> Refused:

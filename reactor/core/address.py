@@ -1,9 +1,10 @@
-"""Addresses: what people write, what a socket takes, and whether it is of this machine only."""
+"""Addresses: what people write, what a socket takes, whether it is of this machine only, and whose it may be."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 UNIX: Final = "unix:"
@@ -50,3 +51,23 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
+
+
+# Networks that are nobody's on the internet (RFC 4193, RFC 4291).
+_LOCAL: Final = [ipaddress.IPv6Network(text) for text in ("fc00::/7", "fe80::/10", "::1/128")]
+
+
+@lru_cache(4096)
+def network_of(address: str) -> str:
+    """Whose requests are counted together where there is a bound for each client: an IPv4 address, or the /64 of an
+    IPv6 one, in which everybody has as many addresses as he likes. In networks that are nobody's on the internet that
+    would be everybody: there, the address. What is none is left as it is.
+    """
+    try:
+        number = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    number = getattr(number, "ipv4_mapped", None) or number
+    if isinstance(number, ipaddress.IPv4Address) or any(number in network for network in _LOCAL):
+        return str(number)
+    return str(ipaddress.IPv6Network((number, 64), strict=False))

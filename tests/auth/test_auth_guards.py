@@ -4,10 +4,10 @@ import base64
 
 import pytest
 
-from plugins.auth.guards import fence, host_check, is_foreign, parse_basic, same_origin
+from plugins.auth.guards import fence, host_check, parse_basic, same_origin
 from plugins.auth.service import State
 from plugins.auth.store import Store
-from reactor import HTTPError, Request
+from reactor import HTTPError, Request, is_foreign
 from reactor.sansio.head import Limits, parse_request_head
 
 

@@ -42,13 +42,17 @@ def test_listeners_hear_of_each_session_that_ends() -> None:
     assert len(heard) == 3 and not table.known
 
 
+def taken(table: SessionTable) -> dict[bytes, float]:
+    return {digest: session.last_used for digest, session in table.take_uses().items()}
+
+
 def test_the_table_is_bounded_and_what_falls_out_is_written_down_not_ended() -> None:
     table, heard = SessionTable(limit=2), list[bytes]()
     table.on_end(lambda digest, name: heard.append(digest))
     for number in range(3):
         table.add(b"%d" % number, Session("ann", 0.0, float(number)))
     assert list(table.known) == [b"1", b"2"]
-    assert table.take_uses() == [(b"0", 0.0)]
+    assert taken(table) == {b"0": 0.0}
     assert heard == []
 
 
@@ -59,12 +63,23 @@ def test_uses_are_taken_once_with_their_latest_time() -> None:
     session.last_used = 5.0
     table.note_use(b"1", session)
     session.last_used = 6.0
-    assert table.take_uses() == [(b"1", 6.0)]
-    assert table.take_uses() == []
+    assert taken(table) == {b"1": 6.0}
+    assert taken(table) == {}
     table.note_all_uses()
-    assert table.take_uses() == [(b"1", 6.0)]  # 6 was used after the note of 5
+    assert taken(table) == {b"1": 6.0}  # 6 was used after the note of 5
     table.note_all_uses()
-    assert table.take_uses() == []
+    assert taken(table) == {}
+
+
+def test_uses_that_could_not_be_saved_wait_and_newer_ones_count() -> None:
+    table = SessionTable()
+    session = Session("ann", 0.0, 0.0)
+    table.add(b"1", session)
+    table.note_use(b"1", session)
+    uses = table.take_uses()
+    session.last_used = 7.0
+    table.put_back(uses)
+    assert taken(table) == {b"1": 7.0} and taken(table) == {}
 
 
 def test_an_ended_session_is_not_written_down_any_more() -> None:
@@ -73,7 +88,7 @@ def test_an_ended_session_is_not_written_down_any_more() -> None:
     table.add(b"1", session)
     table.note_use(b"1", session)
     table.end(b"1")
-    assert table.take_uses() == []
+    assert taken(table) == {}
 
 
 def test_unknown_ids_are_remembered_briefly_and_in_bounded_number() -> None:

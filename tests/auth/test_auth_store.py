@@ -152,6 +152,16 @@ def test_a_process_that_slept_too_long_gets_all_that_is_left(
     assert changes is not None and changes.live == {b"3"}
 
 
+def test_who_logs_in_and_out_all_day_does_not_fill_the_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "MOST_ENDED", 10)
+    store.add_account("ann", "hash", 1.0)
+    for number in range(40):
+        store.add_session(b"%d" % number, "ann", "hash", 2.0, most=1)
+    store.prune(Expiry(0.0, 0.0))
+    assert store._db.execute("SELECT count(*), max(id) FROM ended").fetchone() == (10, 39)
+    assert store._db.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
+
+
 def test_a_file_from_a_newer_program_is_refused_in_one_line(store: Store) -> None:
     store.close()
     with sqlite3.connect(store.path) as db:

@@ -118,11 +118,33 @@ def test_a_full_disk_is_an_error_and_no_damage(tmp_path: Path) -> None:
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, full)
         statuses = [log_in(server, "admin", "password") for _ in range(3)]
         assert statuses[-1] == 503
-        assert curl("--cookie", jar, server.url + "/whoami").status == 200
+        assert curl("--cookie", jar, "--request", "POST", server.url + "/logout").status == 503
+        for page in ("/whoami", "/sessions"):
+            assert curl("--cookie", jar, server.url + page).status == 200
         assert "make room on its disk" in server.wait_for("nobody can log in")
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limits)
         assert log_in(server, "admin", "password") == 200
         assert passwords_of(path) == before
+
+
+def test_a_stop_with_a_full_disk_loses_no_account_and_complains_in_a_line(tmp_path: Path) -> None:
+    config = write_config(tmp_path / "config.ini")
+    path = tmp_path / "var" / "auth.db"
+    jar = tmp_path / "jar"
+    form = "username=admin&password=password"
+    with Server(config) as server:
+        assert curl("--cookie-jar", jar, "--data", form, server.url + "/login").status == 200
+        before = passwords_of(path)
+        full = path.with_name("auth.db-wal").stat().st_size
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (full, full))
+        time.sleep(1.1)  # the stored time of use counts seconds
+        assert curl("--cookie", jar, server.url + "/whoami").status == 200
+        server.allowed = ["nobody can log in: cannot write"]
+        server.stop()
+        assert server.stderr.count("\n") == 1, server.stderr
+    assert passwords_of(path) == before
+    with Server(config) as again:
+        assert curl("--cookie", jar, again.url + "/whoami").status == 200
 
 
 def test_a_command_that_finds_the_disk_full_says_so_in_a_line_and_changes_nothing(tmp_path: Path) -> None:
@@ -183,6 +205,7 @@ def test_a_backup_is_taken_while_the_server_runs(tmp_path: Path) -> None:
 # -- guessing --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_a_hundred_wrong_logins_a_second_are_hardly_noticed_by_others() -> None:
     """The bound is for a machine that does other things too; the figures are those of `python -m bench.logins`."""
     results = measure(1.5)

@@ -142,6 +142,18 @@ def test_a_person_logs_in_looks_around_and_logs_out(page: Page, context: Browser
     assert again.status == 401
 
 
+def test_a_login_leads_back_to_the_page_that_wanted_it(page: Page, site: Server) -> None:
+    page.goto(site.url + "/whoami?a=1&b=%22")
+    page.get_by_label("Name").fill("admin")
+    page.get_by_label("Password").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading")).to_have_text("Login failed")
+    page.get_by_label("Password").fill("password")
+    page.keyboard.press("Enter")
+    page.wait_for_url(site.url + "/whoami?a=1&b=%22")
+    assert json.loads(page.inner_text("body"))["username"] == "admin"
+
+
 def test_the_session_cookie_is_out_of_reach_for_scripts(page: Page, context: BrowserContext, site: Server) -> None:
     log_in(page, site)
     expect(page.get_by_role("heading")).to_have_text("Peers")

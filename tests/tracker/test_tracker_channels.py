@@ -342,6 +342,17 @@ def test_passwords_are_bounded_for_an_address_and_a_minute() -> None:
     assert room.join("ann", password="a").status == 200
 
 
+def test_who_guesses_from_many_addresses_of_one_network_has_the_attempts_of_one() -> None:
+    room = Class(password_attempts=3)
+    room.set(policy="password", password="a")
+    guess = room.claim("ann", password="b")
+    tries = [room.desk.ask("/add-list", guess, client=f"2001:db8::{number:x}").status for number in range(5)]
+    assert tries == [403, 403, 403, 429, 429]
+    assert len(room.desk.passwords._made) == 2  # the teacher's and this one: nothing grows with addresses
+    right = room.claim("ann", password="a")
+    assert room.desk.ask("/add-list", right, client="2001:db8:0:1::1").status == 200
+
+
 @pytest.mark.parametrize("name", ["direct", "broadcast"])
 def test_a_way_of_delivery_is_no_name_for_a_channel(room: Class, name: str) -> None:
     words = f'"{name}" is no name for a channel: peers call a way of delivery so'

@@ -64,7 +64,7 @@ def test_a_registry_that_was_handed_on_keeps_its_books() -> None:
     new = passed_on(full(), 110.0, 110.0)
     for peer in list(new.peers.values()):
         new.remove(peer)
-    assert (new.peers, new.channels, new.encoded, new._per_client, new._by_address) == ({}, {}, {}, {}, {})
+    assert (new.peers, new.channels, new.encoded, new._per_network, new._by_address) == ({}, {}, {}, {}, {})
     assert not new._renewed
 
 

@@ -93,6 +93,36 @@ def test_forwarding_headers_take_the_right_of_the_address(app: TestApp) -> None:
     assert app.post("/leave", json={"peer_id": "old"}).status == 200
 
 
+@pytest.mark.parametrize(
+    "page",
+    [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}, {"Origin": "null"},
+     {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:9000"}],
+)  # fmt: skip
+def test_a_page_of_another_site_does_not_speak_for_the_address_of_its_visitor(
+    app: TestApp, page: dict[str, str]
+) -> None:
+    """A browser sends whatever a page tells it to, as text/plain and without asking us, from where its user sits."""
+    app.put("/submit-info", json={"peer_id": "old", "port": 1})
+    for path, body in (
+        ("/leave", '{"peer_id": "old"}'), ("/submit-info", '{"peer_id": "old", "port": 1, "ip": "192.0.2.66"}'),
+        ("/add-list", '{"peer_id": "old", "channel": "x"}'), ("/channel", '{"peer_id": "old", "channel": "x"}'),
+    ):  # fmt: skip
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "application/json"):
+            assert app.post(path, body=body.encode(), content_type=kind, headers=page).status == 403
+    assert app.get("/get-list").json()["peers"] == [
+        {"peer_id": "old", "username": "old", "ip": "127.0.0.1", "port": 1, "channels": []}
+    ]
+    made = app.post("/submit-info", json={"peer_id": "made", "port": 2}, headers=page)
+    assert app.post("/leave", json={"peer_id": "made"}).status == 403  # nor is what it makes known by the address
+    assert app.post("/leave", json={"peer_id": "made", "lease": made.json()["lease"]}, headers=page).status == 200
+
+
+def test_our_own_pages_do(app: TestApp) -> None:
+    app.put("/submit-info", json={"peer_id": "old", "port": 1})
+    own = {"Host": "localhost:8000", "Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-origin"}
+    assert app.post("/leave", json={"peer_id": "old"}, headers=own).status == 200
+
+
 def test_a_reload_loses_nobody(app: TestApp) -> None:
     lease = app.put("/submit-info", json={"peer_id": "a", "port": 1, "v": 1, "channels": ["x"]}).json()["lease"]
     app.reload({"plugin:tracker": {"ttl": "600", "interval": "60"}})
