@@ -4,7 +4,8 @@
 
 All variants run at once on one core and are asked in turn, again and again, so that what a shared machine takes away it
 takes from all. The median of each variant's rounds is told, as CPU time and as what is left of the throughput that the
-plain one would have on a core of its own. `floor` is the plain variant once more: how far two equal ones are apart.
+plain one would have on a core of its own; that ratio is made within a round, and its middle half is told too. `floor`
+is the plain variant once more: how far two equal ones are apart.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import sys
 import tempfile
 from contextlib import ExitStack
+from operator import truediv
 from pathlib import Path
 from typing import Final
 
@@ -60,11 +62,12 @@ def main() -> int:
                 spent = cost(server, seconds if number else 1)
                 if number:  # the first round only warms them up
                     found[name].append(spent)
-    plain = statistics.median(found["plain"])
     for name, rounds in found.items():
-        median = statistics.median(rounds)
-        share = f"{plain / median:7.1%} of the throughput"
-        print(f"{name:9}  {median:6.2f} us a request  {min(rounds):6.2f} at best  {share}")
+        low, share, high = statistics.quantiles(map(truediv, found["plain"], rounds), n=4)
+        print(
+            f"{name:9}  {statistics.median(rounds):6.2f} us a request  {min(rounds):6.2f} at best  "
+            f"{share:7.1%} of the throughput ({low:.1%} to {high:.1%})"
+        )
     return 0
 
 

@@ -21,6 +21,7 @@ from typing import IO, Final, Literal
 
 from reactor.core.loop import Reactor
 from reactor.errors import StartError
+from reactor.http.request_id import new_id
 from reactor.http.server import Answered
 from reactor.log import Log, quotable
 from reactor.sansio.head import RequestHead
@@ -121,7 +122,9 @@ class AccessLog:
             if since != began:  # most of a turn have begun with it
                 began, took = since, f"{int((now - since) * 1e6)}{before_id}"
             if request is not None:
-                client, user, name = request.client, request.user, request._id or request.id
+                client, user, name = request.client, request.user, request._id
+                if not name:  # what `request.id` does, without its call
+                    name = request._id = new_id()
             else:
                 client, user, name = peer, None, "-"
             who = clients.get(client if user is None else (client, user)) or self._introduce(client, user)
@@ -152,7 +155,7 @@ class AccessLog:
     def flush(self) -> None:
         """Hand over what waits."""
         if self._lines:
-            self._log.write(self._stream, f"{self._end}\n".join(self._lines) + self._end)
+            self._log.write(self._stream, f"{self._end}\n".join(self._lines) + self._end, len(self._lines))
             self._lines.clear()
 
     def close(self) -> None:

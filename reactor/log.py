@@ -12,8 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from typing import IO
+from typing import IO, Protocol
 
 STAMP = "%Y-%m-%d %H:%M:%S"
 MOST_WAITING = 10_000
@@ -51,8 +50,8 @@ class Writer:
         self._closing = False
         self._thread: threading.Thread | None = None
 
-    def write(self, stream: IO[str] | None, line: str | None) -> None:
-        """Queue `line`, or several with line breaks between, for `stream`, or its close. Never waits: over
+    def write(self, stream: IO[str] | None, line: str | None, count: int = 1) -> None:
+        """Queue `line`, or `count` of them with line breaks between, for `stream`, or its close. Never waits: over
         MOST_WAITING, or MOST_OWED of those for standard output, a line is counted and dropped. A stream that is None is
         one that was closed when the program began (`>&-`), and nobody waits for its lines.
         """
@@ -61,7 +60,6 @@ class Writer:
         owed = stream is sys.stdout
         with self._changed:
             if line is not None:
-                count = line.count("\n") + 1
                 if self._waiting[owed] >= (MOST_OWED if owed else MOST_WAITING):
                     self._dropped[owed] += count
                     self.lost += count
@@ -139,10 +137,16 @@ class Writer:
             self._thread.join(timeout)
 
 
-class Log:
-    """`write(stream, line)` may be given by tests; by default a Writer thread takes the lines."""
+class Write(Protocol):
+    """Takes what `Writer.write` does."""
 
-    def __init__(self, write: Callable[[IO[str] | None, str | None], object] | None = None) -> None:
+    def __call__(self, stream: IO[str] | None, line: str | None, count: int = 1, /) -> object: ...
+
+
+class Log:
+    """`write` may be given by tests; by default a Writer thread takes the lines."""
+
+    def __init__(self, write: Write | None = None) -> None:
         self._writer = Writer() if write is None else None
         self._write = write or self._writer.write  # type: ignore[union-attr]
         self.verbose = False
@@ -176,9 +180,11 @@ class Log:
         stamp = time.strftime(STAMP)
         self._write(sys.stderr, f"{stamp} {level}: {escape(text)}")
 
-    def write(self, stream: IO[str] | None, lines: str) -> None:
-        """Lines as they are, to a stream of the caller's; nothing if it is None."""
-        self._write(stream, lines)
+    def write(self, stream: IO[str] | None, lines: str, count: int) -> None:
+        """So many lines as they are, to a stream of the caller's; nothing if it is None. To count them here would cost
+        as much as to make them.
+        """
+        self._write(stream, lines, count)
 
     def close_stream(self, stream: IO[str] | None) -> None:
         """Close a stream of the caller's behind what waits for it; standard error stays."""

@@ -11,13 +11,14 @@ import resource
 import sys
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from reactor.access import AccessLog, open_stream
 from reactor.config import Config
 from reactor.core.watchdog import Watchdog
 from reactor.http.server import Answered, AnswersHook
-from reactor.metrics import Metrics
+from reactor.metrics import OTHER, Metrics
 
 if TYPE_CHECKING:
     from reactor.app import App
@@ -108,24 +109,24 @@ class Observer:
     def _make_answers(self) -> AnswersHook:
         """The hook that counts answers; all that it needs is at hand, as it runs with each turn."""
         core, clock = self.core, self._app.reactor.clock
-        requests = core.counters("http_requests_total", "Answers, whole or cut.", method=METHODS, status=CLASSES)
+        rows = {method: [0] * 10 for method in (*METHODS, OTHER)}  # by the first digit of the status
+        core.totals("http_requests_total", "Answers, whole or cut.", partial(_by_class, rows), "method", "status")
         duration = core.histogram("http_request_duration_seconds", "From a request's head to the end of its answer.")
         received = core.counter("http_request_body_bytes_total", "Bytes of bodies that came with requests.")
         sent_bytes = core.counter("http_response_body_bytes_total", "Bytes of bodies that went out with answers.")
-        rows = {method: [requests[method, status] for status in ("1xx", *CLASSES)] for method in METHODS}
-        others = [requests["other", status] for status in ("1xx", *CLASSES)]
-        counts, bounds = duration.counts, duration.bounds
+        others, counts, bounds = rows[OTHER], duration.counts, duration.bounds
 
         def count(answered: Sequence[Answered]) -> None:
             now = clock()
-            total, seconds, began, bucket = 0, 0.0, -1.0, 0
+            total, seconds, began, took, bucket = 0, 0.0, -1.0, 0.0, 0
             for head, request, _, status, sent, since in answered:
                 if since != began:  # most of a turn have begun with it
-                    began, bucket = since, bisect_left(bounds, now - since)
+                    began, took = since, now - since
+                    bucket = bisect_left(bounds, took)
                 row = rows.get(head.method, others) if head is not None else others
-                row[status // 100].value += 1
+                row[status // 100] += 1
                 counts[bucket] += 1  # what `duration.observe` does, without its call
-                seconds += now - since
+                seconds += took
                 total += sent
                 if request is not None and request.stream is not None:
                     received.value += request.stream.taken
@@ -208,6 +209,15 @@ def _all_of(hooks: list[AnswersHook]) -> AnswersHook | None:
             hook(answered)
 
     return call
+
+
+def _by_class(rows: dict[str, list[int]]) -> dict[tuple[str, str], int]:
+    """Counts by method and class of status. What is over 599 is a server's mistake (RFC 9110 15)."""
+    return {
+        (method, name): sum(row[digit:]) if name == "5xx" else row[digit]
+        for method, row in rows.items()
+        for digit, name in enumerate(CLASSES, 1)
+    }
 
 
 def _cpu_seconds() -> float:

@@ -29,8 +29,9 @@ class Written:
             self.reactor, Log(self._write), None, form, lambda: EPOCH + self.reactor.clock.now - 1000.0
         )
 
-    def _write(self, stream: IO[str] | None, lines: str | None) -> None:
+    def _write(self, stream: IO[str] | None, lines: str | None, count: int = 1) -> None:
         assert lines is not None
+        assert lines.count("\n") + 1 == count
         self.batches.append(lines)
 
     @property

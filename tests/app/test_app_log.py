@@ -19,7 +19,7 @@ class Lines:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def write(self, stream: IO[str] | None, line: str | None) -> None:
+    def write(self, stream: IO[str] | None, line: str | None, count: int = 1) -> None:
         assert line is not None
         self.lines.append(line)
 
@@ -130,7 +130,7 @@ def test_a_batch_counts_as_so_many_lines(capsys: pytest.CaptureFixture[str]) -> 
     writer.write(stuck, "first")
     assert stuck.entered.wait(10)
     for _ in range(MOST_WAITING // 500 + 2):
-        writer.write(stuck, "\n".join(["line"] * 500))
+        writer.write(stuck, "\n".join(["line"] * 500), 500)
     stuck.go.set()
     writer.close()
     assert len(stuck.getvalue().split()) == 1 + MOST_WAITING

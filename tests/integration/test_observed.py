@@ -12,6 +12,8 @@ from pathlib import Path
 
 from server import Answer, Server, Wire, connected, curl, wait_until, write_config
 
+from bench.process import free_port
+
 REJECTED = 'reactor_pool_rejected_total{pool="work"}'
 NO_OTHERS = {"auth": "", "static": "", "tracker": ""}
 # Its handlers block, wait in the helper threads, or are refused by a guard that limits everybody.
@@ -59,12 +61,6 @@ def setup(plugin, options):
     plugin.on_start(start)
     plugin.on_stop(go_on.set)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def configure(tmp_path: Path, server: str = "", start: float = 0.0) -> tuple[Path, str]:
