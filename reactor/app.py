@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reactor.config import Config, with_connection_limit
 from reactor.core.address import Address
+from reactor.core.certificates import ServerTLS
+from reactor.core.descriptors import descriptor_limit
 from reactor.core.inherited import Inherited
 from reactor.core.listener import Listener
 from reactor.core.loop import Reactor
@@ -23,6 +24,7 @@ from reactor.core.task import Cancelled, Future, Task, current_task, timeout
 from reactor.errors import ReactorError, StartError
 from reactor.generation import Generation
 from reactor.http.client import Client
+from reactor.http.redirection import Redirection
 from reactor.http.server import HTTPServer, Settings
 from reactor.log import Log
 from reactor.observer import Observer
@@ -100,9 +102,9 @@ class App:
         """What a handler raised, with its traceback."""
         self.log.error(f"an error {where}", error)
 
-    def settings_of(self, config: Config) -> Settings:
-        """The bounds of `config`, with a number of connections where it names none. StartError if the system allows so
-        few open files that there would be none.
+    def settings_of(self, config: Config, taken: int = 0) -> Settings:
+        """The bounds of `config`, with a number of connections where it names none: what the system allows but for the
+        `taken` files of plugins. StartError if it allows so few that there would be none.
         """
         room = descriptor_limit() - RESERVED_DESCRIPTORS
         if room < 1:
@@ -110,7 +112,7 @@ class App:
                 f"this system allows {room + RESERVED_DESCRIPTORS} open files, and {RESERVED_DESCRIPTORS} of them are "
                 f"needed beside the connections: raise the limit (ulimit -n 1024)"
             )
-        return with_connection_limit(config.settings, room)
+        return with_connection_limit(config.settings, max(room - taken, 1))
 
     # -- helper threads ----------------------------------------------------------------------------------------------
 
@@ -151,7 +153,7 @@ class App:
             await self.start_generation(self.generation)
             self.observer.open(config)
             if kept is not None:
-                self.generation.load(await kept())
+                self.generation.shelf.load(await kept())
             self._use(self.generation)
             self._listen(sockets)
             self.sockets.take_files()
@@ -198,10 +200,16 @@ class App:
         self.generation = generation
         self.server.site = generation.site
         self.server.handshakes.tls = {} if tls is None else dict.fromkeys(config.listen_tls, tls)
+        self.server.redirections = {} if tls is None else self._redirections(config, tls)
         self.log.verbose = config.server.verbose
         for listener in generation.own_listeners:
             listener.entrance.server.site = listener.site
         self.observer.use(generation)
+
+    def _redirections(self, config: Config, tls: ServerTLS) -> Mapping[Address, Redirection]:
+        first = config.listen_tls[0]
+        port = config.server.redirect_port or self.sockets.bound.get(first, first).port
+        return dict.fromkeys(config.listen_redirect, Redirection(tls, port))
 
     def _unlisten(self, sockets: dict[Address, socket.socket]) -> None:
         """Give all of these back, those that are served already too."""
@@ -318,12 +326,3 @@ class App:
         for name, pool in self.pools.items():
             if not pool.close():
                 self.log.warning(f"the {name} threads did not end in time and were left behind")
-
-
-def descriptor_limit() -> int:
-    """Raise the soft limit of open files to the hard one, and tell it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    return soft if soft != resource.RLIM_INFINITY else 1_000_000

@@ -30,6 +30,7 @@ from reactor.http.server import Settings
 
 T = TypeVar("T")
 _PLUGIN = "plugin:"
+_LISTENING = ("listen", "listen_tls", "listen_redirect")
 
 
 class ServerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +38,8 @@ class ServerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     listen: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1:8000"])
     listen_tls: list[str] = []
+    listen_redirect: list[str] = []  # where plain HTTP is only told where HTTPS is
+    redirect_port: typing.Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0  # 0: that of the first in listen_tls
     unix_mode: str = "660"  # of the files of Unix sockets, in octal as chmod has it
     tls_cert: list[str] = []
     tls_key: list[str] = []  # none: each certificate file has its key in it
@@ -69,6 +72,7 @@ class Config:
         self.directory = directory if directory is not None else Path(file).resolve().parent
         self._text = text
         sections = self._parse(text)
+        self.has_sections = bool(sections)
         server = next((section for section in sections if section.name == "server"), Section("server", {}))
         self.plugins = [section for section in sections if section.name.startswith(_PLUGIN)]
         self.parts = self._collect_parts(section for section in sections if section not in self.plugins)
@@ -81,6 +85,7 @@ class Config:
         self.listen = self._addresses("listen", [text for text in self.server.listen if text not in paths], 8000)
         self.listen_unix = [self._socket_path(text) for text in paths]
         self.listen_tls = self._addresses("listen_tls", self.server.listen_tls, 8443)
+        self.listen_redirect = self._addresses("listen_redirect", self.server.listen_redirect, 80)
         self._check_listeners()
         self.unix_mode = self._unix_mode()
         self.trust = Trust(self._networks("trusted_proxies"), self.server.forwarded_header.lower())
@@ -154,10 +159,10 @@ class Config:
         server = self.server
         if not self.listeners:
             raise self.error("has to name an address, such as 127.0.0.1:8000", "server", "listen")
-        if len(set(self.listeners)) < len(self.listeners):
-            plain = [*self.listen, *self.listen_unix]
-            key = "listen" if len(set(plain)) < len(plain) else "listen_tls"
-            raise self.error("the same address twice", "server", key)
+        self._check_twice()
+        if server.listen_redirect and not server.listen_tls:
+            words = "there is no HTTPS to lead to: name addresses with listen_tls"
+            raise self.error(words, "server", "listen_redirect")
         if server.listen_tls and not server.tls_cert:
             raise self.error("needs a certificate: name its file with tls_cert", "server", "listen_tls")
         if server.tls_cert and not server.listen_tls:
@@ -169,15 +174,24 @@ class Config:
             words = f"{len(server.tls_key)} keys for {len(server.tls_cert)} certificates: name one for each"
             raise self.error(words, "server", "tls_key")
 
+    def _check_twice(self) -> None:
+        seen: set[Address] = set()
+        plain = [*self.listen, *self.listen_unix]
+        for key, addresses in zip(_LISTENING, (plain, self.listen_tls, self.listen_redirect), strict=True):
+            for address in addresses:
+                if address in seen:
+                    raise self.error("the same address twice", "server", key)
+                seen.add(address)
+
     @property
     def addresses(self) -> list[Address]:
-        """All ports that it listens to, plain ones first."""
+        """All ports where something is served, plain ones first."""
         return [*self.listen, *self.listen_tls]
 
     @property
     def listeners(self) -> list[Address]:
-        """All that it listens to, Unix sockets too."""
-        return [*self.listen, *self.listen_unix, *self.listen_tls]
+        """All that it listens to, Unix sockets and those that lead to HTTPS too."""
+        return [*self.listen, *self.listen_unix, *self.listen_tls, *self.listen_redirect]
 
     @property
     def listens_beyond_loopback(self) -> bool:
@@ -265,7 +279,11 @@ def load(path: str | Path) -> Config:
         raise ConfigError("there is no such file; say where yours is with -c FILE", file=str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", file=str(path)) from None
-    return Config(text, str(path))
+    config = Config(text, str(path))
+    if not config.has_sections:
+        # A file that is being written, or whose disk was full: to take that over would end a server that serves.
+        raise ConfigError("is empty: there is no [section] in it", file=str(path))
+    return config
 
 
 _YES, _NO = ("yes", "on", "true", "1"), ("no", "off", "false", "0")

@@ -18,7 +18,9 @@ from reactor.core.certificates import Certificate
 def describe(app: App) -> str:
     """The whole report, for an app that has been set up and not started."""
     config, generation = app.generation.config, app.generation
-    lines = [f"{config.file} is fine.", "", "listeners", *(f"  {config.url(address)}" for address in config.listeners)]
+    leads = dict.fromkeys(config.listen_redirect, "  (only leads to HTTPS)")
+    listeners = [f"  {config.url(address)}{leads.get(address, '')}" for address in config.listeners]
+    lines = [f"{config.file} is fine.", "", "listeners", *listeners]
     if generation.tls is not None:
         lines += ["", "certificates", *map(_certificate, generation.tls.certificates)]
     server = {

@@ -7,26 +7,23 @@ plugin keeps (`Plugin.keep`) belongs to no generation: it is stopped when none h
 
 from __future__ import annotations
 
-import inspect
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from functools import partial, reduce
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from reactor.assembly import Assembly
 from reactor.config import Config, Section
 from reactor.core.address import Address
 from reactor.core.task import Cancelled, Future, Task, timeout
 from reactor.core.timers import Timer
 from reactor.errors import ConfigError, StartError
 from reactor.http.defaults import security_fields
-from reactor.http.handed import ProtocolFactory
-from reactor.http.hosts import Hosts
-from reactor.http.message import Guard, Handler, Request, Response
-from reactor.http.router import Route, RouteError, Router, is_async
 from reactor.http.server import Site
+from reactor.kept import Shelf
 from reactor.metrics import Metrics
 from reactor.own_listener import Entrance, OwnListener
 from reactor.plugin import Hook, Plugin, find_plugin
@@ -41,41 +38,29 @@ T = TypeVar("T")
 STOP_SECONDS = 10.0
 
 
-class _Kept:
-    """State that outlives a generation, and how many of them hold it."""
-
-    def __init__(
-        self, value: Any, start: Callable[[Any], Any] | None, stop: Callable[[Any], Any] | None,
-        dump: Callable[[Any], bytes] | None, load: Callable[[Any, bytes], object] | None,
-    ) -> None:  # fmt: skip
-        self.value, self.start, self.stop, self.dump, self.load = value, start, stop, dump, load
-        self.started = False
-        self.holders = 0
-
-
 class Generation:
     """Made of a Config; `site` is what it serves. Raises ConfigError if the plugins and the config do not fit."""
 
     def __init__(self, host: App, config: Config, previous: Generation | None = None) -> None:
         self.host = host
         self.config = config
-        self._previous = previous
+        self.shelf: Shelf = Shelf(previous.shelf if previous is not None else None)
         self._services: dict[str, tuple[str, object]] = {}
-        self._kept: dict[str, _Kept] = {}
         self._tasks: set[Future[Any]] = set()
         self._timers: dict[object, Timer] = {}
         self._running = False
         self._ended: Future[None] | None = None  # from the first `stop` on
         self._begun: list[Plugin] = []
-        self._held: list[_Kept] = []
         self.metrics: list[Metrics] = []
         self.own_listeners: list[OwnListener] = []
         self.counts_requests = False
         self.tls = config.load_tls()
+        self.files_taken = 0  # open files that plugins keep for themselves
         self.plugins = [self._set_up(section) for section in config.plugins]
-        self._previous = None  # a chain of all configurations would never be freed
+        self.shelf.settle()
+        assembly = Assembly(config, self.plugins)
         self.site = Site(
-            self._build_router(), host.settings_of(config), self._collect_claims(), self._build_hosts(), config.trust,
+            assembly.router, host.settings_of(config, self.files_taken), assembly.claims, assembly.hosts, config.trust,
             security_fields(config.server.security_headers, config.server.hsts), config.announcers,
         )  # fmt: skip
 
@@ -135,83 +120,6 @@ class Generation:
             words = f"a plugin failed to be imported: {_in_a_line(error)}"
             raise self.config.error(words, section.name, key) from error
 
-    def _build_router(self) -> Router:
-        self._check_guards()
-        everywhere = [guard for plugin in self.plugins for guard in plugin.everywhere]
-
-        def fallback(handler: Handler) -> Route:
-            return Route((), "", self._wrap(handler, reads_body=False), guard=_all_of(everywhere))
-
-        router = Router(fallback)
-        for plugin in self.plugins:
-            for spec in plugin.routes:
-                guards = [*everywhere, self._guard(plugin, spec.guard)] if spec.guard else everywhere
-                route = Route(
-                    spec.methods, spec.pattern, self._wrap(spec.handler), guard=_all_of(guards),
-                    guard_name=spec.guard or "", max_body=spec.max_body, owner=f"plugin {plugin.name}",
-                )  # fmt: skip
-                try:
-                    router.add(route)
-                except RouteError as error:
-                    raise self.config.error(str(error), f"plugin:{plugin.name}") from None
-        return router
-
-    def _build_hosts(self) -> Hosts | None:
-        everywhere = [guard for plugin in self.plugins for guard in plugin.everywhere]
-        hosts = Hosts()
-        for plugin in self.plugins:
-            for spec in plugin.hosts:
-                guards = [*everywhere, self._guard(plugin, spec.guard)] if spec.guard else everywhere
-                route = Route(
-                    (), "", self._wrap(spec.handler, reads_body=False), guard=_all_of(guards),
-                    guard_name=spec.guard or "", max_body=spec.max_body, owner=f"plugin {plugin.name}",
-                    takes_stream=True,
-                )  # fmt: skip
-                try:
-                    hosts.add(spec.name, route)
-                except RouteError as error:
-                    raise self.config.error(str(error), f"plugin:{plugin.name}") from None
-        return hosts if hosts.routes else None
-
-    def _check_guards(self) -> None:
-        """Two of one name: a route could not tell which of them it is behind."""
-        owners: dict[str, str] = {}
-        for plugin in self.plugins:
-            for name in plugin.guards:
-                if name in owners:
-                    words = f"the guard {name!r} is already declared by plugin {owners[name]}"
-                    raise self.config.error(words, f"plugin:{plugin.name}")
-                owners[name] = plugin.name
-
-    def _collect_claims(self) -> dict[int, ProtocolFactory]:
-        """The first bytes of all plugins; two cannot have one connection."""
-        owners: dict[int, Plugin] = {}
-        for plugin in self.plugins:
-            for byte in plugin.claims:
-                if byte in owners:
-                    words = f"connections that begin with {bytes([byte])!r} are already plugin {owners[byte].name}'s"
-                    raise self.config.error(words, f"plugin:{plugin.name}")
-                owners[byte] = plugin
-        return {byte: plugin.claims[byte] for byte, plugin in owners.items()}
-
-    def _guard(self, plugin: Plugin, name: str) -> Guard:
-        for other in self.plugins:
-            if name in other.guards:
-                return other.guards[name]
-        raise self.config.error(
-            f"a route asks for the guard {name!r}, which no plugin here declares", f"plugin:{plugin.name}"
-        )
-
-    def _wrap(self, handler: Handler, reads_body: bool = True) -> Handler:
-        """The handler inside all middleware; itself if there is none."""
-        layers = [layer for plugin in self.plugins for layer in plugin.middlewares]
-        if not layers:
-            return handler
-        inner = _as_async(handler, reads_body)
-        for layer in reversed(layers):
-            inner = _layered(layer, inner)
-        return inner
-
     # -- what Plugin asks for ----------------------------------------------------------------------------------------
 
     def provide(self, owner: str, name: str, service: object) -> None:
@@ -231,25 +139,7 @@ class Generation:
         dump: Callable[[T], bytes] | None = None, load: Callable[[T, bytes], object] | None = None,
     ) -> T:  # fmt: skip
         """See `Plugin.keep`; `key` has the plugin's name in it."""
-        kept = self._kept.get(key)
-        if kept is None and self._previous is not None:
-            kept = self._previous._kept.get(key)
-        if kept is None:
-            kept = _Kept(factory(), start, stop, dump, load)
-        self._kept[key] = kept
-        value: T = kept.value
-        return value
-
-    def dump(self) -> dict[str, bytes]:
-        """What a process that takes over is to have of what is kept."""
-        return {key: kept.dump(kept.value) for key, kept in self._kept.items() if kept.dump is not None}
-
-    def load(self, state: Mapping[str, bytes]) -> None:
-        """The same in the new process. What no plugin keeps any more is left out."""
-        for key, data in state.items():
-            kept = self._kept.get(key)
-            if kept is not None and kept.load is not None:
-                kept.load(kept.value, data)
+        return self.shelf.keep(key, factory, start, stop, dump, load)
 
     def add_metrics(self, owner: str) -> PluginMetrics:
         """See `Plugin.metrics`."""
@@ -301,8 +191,7 @@ class Generation:
     async def start(self) -> None:
         """Run the start hooks. If one fails, what was started is stopped again and the error goes on."""
         try:
-            for kept in self._kept.values():
-                await self._hold(kept)
+            await self.shelf.hold()
             for plugin in self.plugins:
                 self._begun.append(plugin)
                 for hook in plugin.start_hooks:
@@ -314,13 +203,6 @@ class Generation:
         for plugin in self.plugins:
             for seconds, hook in plugin.timers:
                 self._schedule(object(), plugin, seconds, hook)
-
-    async def _hold(self, kept: _Kept) -> None:
-        if not kept.started and kept.start is not None:
-            await _run(kept.start(kept.value))
-        kept.started = True
-        kept.holders += 1
-        self._held.append(kept)
 
     def _schedule(self, key: object, plugin: Plugin, seconds: float, hook: Hook) -> None:
         if self._running:
@@ -376,14 +258,7 @@ class Generation:
             plugin = self._begun.pop()
             for hook in reversed(plugin.stop_hooks):
                 await self._run_stop(f"plugin {plugin.name}: a stop hook failed", hook)
-        while self._held:
-            await self._release(self._held.pop())
-
-    async def _release(self, kept: _Kept) -> None:
-        kept.holders -= 1
-        if not kept.holders and kept.stop is not None:
-            stop = kept.stop
-            await self._run_stop("stopping what was kept failed", lambda: stop(kept.value))
+        await self.shelf.release(self._run_stop)
 
     async def _run_stop(self, what: str, hook: Hook) -> None:
         """One step of the end; one that hangs is left behind."""
@@ -416,47 +291,3 @@ async def _ended(task: Future[Any]) -> None:
 async def _run(result: Awaitable[None] | None) -> None:
     if result is not None:
         await result
-
-
-def _all_of(guards: list[Guard]) -> Guard | None:
-    """One guard that asks each in turn."""
-    return reduce(_both, guards) if guards else None
-
-
-def _both(first: Guard, second: Guard) -> Guard:
-    def ask(request: Request) -> Any:
-        verdict = first(request)
-        if verdict is None:
-            return second(request)
-        return verdict if isinstance(verdict, Response) else _ask_second(request, verdict, second)
-
-    return ask
-
-
-async def _ask_second(request: Request, verdict: Awaitable[Response | None], second: Guard) -> Response | None:
-    refusal = await verdict
-    if refusal is None:
-        answer = second(request)
-        refusal = answer if answer is None or isinstance(answer, Response) else await answer
-    return refusal
-
-
-def _as_async(handler: Handler, reads_body: bool) -> Callable[[Request], Awaitable[Response]]:
-    """A handler as middleware calls it; a plain one that `reads_body` still gets the whole of it."""
-    wait_for_body = reads_body and not is_async(handler)
-
-    async def call(request: Request) -> Response:
-        if wait_for_body:
-            await request.read()
-        answer = handler(request)
-        return await answer if inspect.isawaitable(answer) else answer
-
-    return call
-
-
-def _layered(layer: Any, inner: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    async def call(request: Request) -> Response:
-        response: Response = await layer(request, inner)
-        return response
-
-    return call

@@ -61,9 +61,9 @@ def serve(config: Config, given: Mapping[str, Setup] | None = None) -> None:
         else:
             inherited = from_environment(os.environ, os.getpid())
         Program(reactor, App(reactor, config, log, given=given, inherited=inherited), predecessor).run()
-    except (ConfigError, StartError) as error:
+    except Exception as error:
         if predecessor is not None:
-            predecessor.failed(str(error))
+            predecessor.failed(str(error) if isinstance(error, ReactorError) else f"{type(error).__name__}: {error}")
         raise
     finally:
         log.close()

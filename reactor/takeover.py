@@ -110,7 +110,7 @@ async def _wait_until_ready(app: App, line: Line) -> None:
         if "ready" in message:
             return
         app.pause_listening()
-        fd = as_descriptor(msgspec.msgpack.encode(app.generation.dump()))
+        fd = as_descriptor(msgspec.msgpack.encode(app.generation.shelf.dump()))
         try:
             line.send({"state": True}, [fd])
         finally:

@@ -76,7 +76,7 @@ class Files:
                 raise not_found() from None  # the index is a folder, or a single file has become one
             return self._redirect(request, asked)
         except HTTPError as error:
-            if error.status == 404 and path != asked and self.mount.listing:
+            if error.status == 404 and path != asked and self.mount.listing and not f"/{asked}".endswith("//"):
                 return self._list(request, asked)
             raise
         if opened.stat.st_size > self.small:
@@ -102,7 +102,7 @@ class Files:
         return Response.redirect(location, 301, [self._caching])
 
     def _list(self, request: Request, asked: str) -> Response:
-        names = names_inside(self.root, asked.rstrip("/"), self.others, listing.MOST)
+        names = names_inside(self.root, asked.removesuffix("/"), self.others, listing.MOST)
         page = listing.page(names, self.mount.prefix + asked, is_top=not asked)
         caching = "private, no-cache" if self.mount.guard else "no-cache"  # nothing tells when it has changed
         return Response.html(page, 200, [("Cache-Control", caching), ("X-Content-Type-Options", "nosniff")])
@@ -191,15 +191,19 @@ class Files:
 
     def _choose(self, request: Request, opened: Opened, path: str) -> tuple[str, Opened]:
         """A compressed form beside the file that the client likes better, or the file; what is not sent is closed."""
+        there = {IDENTITY: opened}
         accept = request.headers.index.get("accept-encoding")
-        if accept and "range" not in request.headers:
-            beside = {coding: self._open_beside(path + ending, opened.stat) for coding, ending in ENDINGS.items()}
-            there = {coding: one for coding, one in beside.items() if one is not None}
-            coding = choose(accept, tuple(there))
-            for other in [one for name, one in {**there, IDENTITY: opened}.items() if name != coding]:
+        try:
+            if accept and "range" not in request.headers:
+                for coding, ending in ENDINGS.items():
+                    beside = self._open_beside(path + ending, opened.stat)
+                    if beside is not None:
+                        there[coding] = beside
+            coding = choose(accept, tuple(there)[1:])
+            return coding, there.pop(coding)
+        finally:
+            for other in there.values():
                 other.file.close()
-            return coding, {**there, IDENTITY: opened}[coding]
-        return IDENTITY, opened
 
     def _open_beside(self, path: str, status: os.stat_result) -> Opened | None:
         """A compressed form, unless it is older than what it was made from."""

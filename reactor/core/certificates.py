@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -50,11 +51,16 @@ class ServerTLS:
         if len(contexts) > 1:
             self.context.sni_callback = self._choose
 
+    def is_for(self, host: str) -> bool:
+        """Whether one of the certificates is for the host of a URL: a name, or an address (IPv6 in brackets)."""
+        return self._find(_normal(host.strip("[]"))) is not None
+
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
         if name is not None:
-            name = name.lower()
-            wildcard = "*." + name.partition(".")[2]
-            connection.context = self._by_name.get(name) or self._by_name.get(wildcard) or context
+            connection.context = self._find(name.lower()) or context
+
+    def _find(self, name: str) -> ssl.SSLContext | None:
+        return self._by_name.get(name) or self._by_name.get("*." + name.partition(".")[2])
 
 
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -112,5 +118,13 @@ def _examine(context: ssl.SSLContext, file: Path) -> Certificate:
     except (ssl.SSLError, ValueError) as error:
         reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or error
         raise ConfigError(f"{file} cannot be used: {str(reason).replace('_', ' ').lower()}", key="tls_cert") from None
-    names = tuple(str(pair[1]).strip().lower() for pair in shown.get("subjectAltName", ()))
+    names = tuple(_normal(str(pair[1]).strip()) for pair in shown.get("subjectAltName", ()))
     return Certificate(file, names, float(ssl.cert_time_to_seconds(str(shown["notAfter"]))))
+
+
+def _normal(name: str) -> str:
+    """A name in small letters, or an address as it is written shortest: what is equal is the same then."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return name.lower()

@@ -1,6 +1,6 @@
 """Listening sockets: the accept loop, and what it does when there is no room.
 
-Over the connection limit it accepts, sends a short refusal and closes: a client that is told beats one that waits in
+Over the connection limit it accepts, sends a short refusal and ends it: a client that is told beats one that waits in
 the backlog. Out of descriptors (EMFILE) is the classic way to spin: the socket stays readable and `accept` keeps
 failing. So a listener holds one in reserve: it lets go of it, accepts, refuses, and takes it again. Where not even that
 works, it looks away for a second. It is said once a minute.
@@ -15,9 +15,11 @@ from collections.abc import Callable
 
 from reactor.core.address import Address
 from reactor.core.inherited import where
+from reactor.core.last_words import LastWords
 from reactor.core.loop import Reactor
 from reactor.core.selector import READ
 from reactor.core.timers import NEVER
+from reactor.core.transport import Transport
 from reactor.core.unix_socket import bind_unix
 from reactor.errors import StartError
 
@@ -25,6 +27,9 @@ from reactor.errors import StartError
 ACCEPTS_A_TURN = 64
 PAUSE = 1.0
 TELL_EVERY = 60.0
+# So many that are refused have time to read it; of more, those go that had the longest. They take descriptors that are
+# kept for the process's own needs.
+MOST_REFUSED = 8
 
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _NO_RESOURCES = (*_NO_DESCRIPTORS, errno.ENOBUFS, errno.ENOMEM)
@@ -113,6 +118,7 @@ class Listener:
         self.refused = 0
         self.address = where(sock)
         self._reserve: int | None = None
+        self._being_refused: dict[LastWords, None] = {}  # in the order they came
 
     def start(self, backlog: int) -> None:
         """Listen and accept. StartError if somebody else got the port meanwhile."""
@@ -173,22 +179,28 @@ class Listener:
                 pass  # gone already, or no TCP
             self._on_accept(sock, peer)
             return
-        self._refuse(sock)
+        self._refuse(sock, peer)
 
-    def _refuse(self, sock: socket.socket) -> None:
+    def _refuse(self, sock: socket.socket, peer: object) -> None:
         self.refused += 1
-        try:
-            sock.send(self._refusal())
-            sock.shutdown(socket.SHUT_WR)
-            sock.recv(65_536)  # what is unread at the close turns it into a reset
-        except OSError:
-            pass  # it did not wait for the answer
-        sock.close()
+        words = self._refusal()
+        if self._reserve is None or not words:
+            _dismiss(sock, words)
+            return
+        self._forget_refused(MOST_REFUSED - 1)
+        Transport(self._reactor, sock, peer, LastWords(words, self._being_refused))
+
+    def _forget_refused(self, but: int = 0) -> bool:
+        """Let those go that had longest to read why, `but` for so many; whether there were any."""
+        longest = list(self._being_refused)[: max(0, len(self._being_refused) - but)]
+        for refused in longest:
+            refused.abort()
+        return bool(longest)
 
     def _cope(self, error: OSError) -> bool:
         """The system has nothing left for another connection. Whether to go on accepting in this turn."""
         if error.errno in _NO_DESCRIPTORS:
-            return self._accept_with_reserve()
+            return self._forget_refused() or self._accept_with_reserve()
         self._look_away()
         return False
 
@@ -210,7 +222,7 @@ class Listener:
             self._admit(sock, peer)
         else:
             sock.setblocking(False)
-            self._refuse(sock)
+            self._refuse(sock, peer)
             self._reserve = _take_reserve()
         return True
 
@@ -241,6 +253,18 @@ class Listener:
             self._unregister()
             self._sock.close()
             self._release_reserve()
+            self._forget_refused()
+
+
+def _dismiss(sock: socket.socket, words: bytes) -> None:
+    """At once, with what it has sent so far read: unread it would turn the close into a reset."""
+    try:
+        sock.send(words)
+        sock.shutdown(socket.SHUT_WR)
+        sock.recv(65_536)
+    except OSError:
+        pass  # it did not wait for the answer
+    sock.close()
 
 
 def _take_reserve() -> int | None:

@@ -101,7 +101,10 @@ class Reactor:
     # -- sources -----------------------------------------------------------------------------------------------------
 
     def register(self, fd: int, events: int, ready: Ready) -> None:
-        """Call `ready(mask)` whenever `fd` is. A descriptor is registered once at a time."""
+        """Call `ready(mask)` whenever `fd` is. A descriptor is registered once at a time. A call that this turn owes is
+        made even if `unregister` comes before it, when the number may be another's already: who may be ended by others
+        looks whether it still lives.
+        """
         self._selector.register(fd, events, ready)
 
     def modify(self, fd: int, events: int, ready: Ready) -> None:

@@ -33,7 +33,7 @@ class Preface(Generic[R]):
     with the `reader` complete, and the socket is whose it was told; or with a `failure` in words, and it is closed.
     """
 
-    __slots__ = ("_fd", "_on_end", "_reactor", "_timer", "failure", "has_expired", "peer", "reader", "sock")
+    __slots__ = ("_fd", "_is_over", "_on_end", "_reactor", "_timer", "failure", "has_expired", "peer", "reader", "sock")
 
     def __init__(
         self, reactor: Reactor, sock: socket.socket, peer: object, reader: R, seconds: float,
@@ -46,6 +46,7 @@ class Preface(Generic[R]):
         self.has_expired = False
         self._reactor = reactor
         self._fd = sock.fileno()
+        self._is_over = False
         self._on_end = on_end
         self._timer = reactor.call_later(seconds, self._expired)
         reactor.register(self._fd, READ, self._ready)
@@ -56,6 +57,8 @@ class Preface(Generic[R]):
         self.sock.close()
 
     def _ready(self, _: int) -> None:
+        if self._is_over:  # dropped in this very turn; the number of its descriptor may be another's by now
+            return
         try:
             data = self.sock.recv(_PEEK, socket.MSG_PEEK)
             taken = self.reader.feed(data)
@@ -84,5 +87,6 @@ class Preface(Generic[R]):
         self._on_end(self)
 
     def _leave(self) -> None:
+        self._is_over = True
         self._timer.cancel()
         self._reactor.unregister(self._fd)

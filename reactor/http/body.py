@@ -46,22 +46,20 @@ class BodyStream:
     `want`, and take what is there with `read_nowait` each time.
     """
 
-    __slots__ = ("_chunks", "_complete", "_error", "_expected", "_paused", "_size", "_source", "_taken",
-                 "_too_large", "_waiter", "limit", "on_change", "trailers")  # fmt: skip
+    __slots__ = ("_chunks", "_complete", "_error", "_paused", "_size", "_source", "_taken", "_too_large", "_waiter",
+                 "limit", "on_change", "trailers")  # fmt: skip
 
     def __init__(
         self,
         source: Source,
         limit: int | None,
-        expected: int = 0,
         *,
         too_large: Callable[[int], ReactorError] = too_large,
     ) -> None:
-        """`limit` in bytes bounds the whole body; None is no bound. `expected` is its length if that is known.
-        `too_large(limit)` is the error for a body over a limit: whose fault that is depends on who sends it.
+        """`limit` in bytes bounds the whole body; None is no bound. `too_large(limit)` is the error for a body over a
+        limit: whose fault that is depends on who sends it.
         """
         self._source = source
-        self._expected = expected
         self._too_large = too_large
         self.limit = limit
         self.trailers = Headers()
@@ -124,11 +122,6 @@ class BodyStream:
     def taken(self) -> int:
         """How much has arrived, read or not."""
         return self._taken
-
-    @property
-    def left(self) -> int:
-        """How much has not arrived yet, as far as that is known."""
-        return max(0, self._expected - self._taken)
 
     @property
     def failed(self) -> BaseException | None:

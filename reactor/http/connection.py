@@ -4,7 +4,8 @@
 
 Everything that can be answered at once is answered inside `data_received`, without a task. What has to wait becomes an
 `Exchange` (a guard that looks something up, an `async` handler, a body that is made while it is sent), one at a time:
-what the client has pipelined behind it waits in the parser's buffer. A request's body comes in through an `Intake`.
+what the client has pipelined behind it waits in the parser's buffer. A request's body comes in through an `Intake`, and
+what goes out does so through the `SendingSide`.
 
 The deadline here is for a client that is silent; `_phase` says what it means just now. One that does not read is cut
 by the transport.
@@ -12,12 +13,11 @@ by the transport.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 from errno import ETIME, ETIMEDOUT
 from typing import TYPE_CHECKING, Any, Final
 
-from reactor.core.task import Future, Task
+from reactor.core.task import Task
 from reactor.core.timers import NEVER
 from reactor.core.transport import HIGH_WATER, Transport
 from reactor.errors import ConnectionLost, HTTPError, RemoteProtocolError
@@ -26,11 +26,12 @@ from reactor.http.deferred import Deferred, Reply
 from reactor.http.exchange import MISTAKES, Exchange
 from reactor.http.intake import Intake
 from reactor.http.limits import LIMIT_OF_STATUS
-from reactor.http.message import FilePart, Request, Response, Switching
-from reactor.http.pages import as_http_error, error_response
+from reactor.http.message import Request, Response, Switching
+from reactor.http.pages import error_response
 from reactor.http.request_id import id_line
 from reactor.http.router import NO_PARAMS, Route
-from reactor.sansio.http1 import BODY, CLOSED, IDLE, SERVER, Connection, RequestHead, ResponseHead, Signal
+from reactor.http.sending import SendingSide
+from reactor.sansio.http1 import BODY, CLOSED, IDLE, RequestHead, Signal
 
 if TYPE_CHECKING:
     from reactor.http.server import HTTPServer, Settings, Site
@@ -62,35 +63,23 @@ _LIMIT_OF_ERROR: Final[dict[int | None, str]] = {ETIMEDOUT: "write_timeout", ETI
 PIPELINE_BYTES = 64 * 1024
 # How long a client that we refuse may take to read why (see Transport.close).
 LINGER = 2.0
+# Seconds in which a client that has just connected is taken to be about to ask: closing would be a reset to it.
+NEWCOMER = 0.5
 
-_OUR_MISTAKE = HTTPError(500, "the server made a mistake; it has been logged")
 
-
-class ServerConnection:
+class ServerConnection(SendingSide):
     """A protocol in the sense of `core.transport`. What has no underscore is for its Exchange and Intake."""
 
-    __slots__ = ("__weakref__", "_answered_at", "_client", "_cork", "_corked", "_ended", "_id_line", "_paused",
-                 "_phase", "_resumed", "_server", "_task", "deadline", "http", "intake", "reactor", "reply",
-                 "transport")  # fmt: skip
+    __slots__ = ("_answered_at", "_ended", "_phase", "_task", "deadline", "reply")
 
     def __init__(self, server: HTTPServer) -> None:
-        self._server = server
-        self.reactor = server.reactor
-        self.http = Connection(SERVER, memo=server.memo)
+        super().__init__(server)
         self.deadline = self.reactor.deadline(self._expired)
-        self.transport: Transport
-        self.intake: Intake | None = None  # the body of the request in progress
         self.reply: Reply | None = None  # an answer in callbacks, that is in progress
         self._phase = QUIET
-        self._client = ""
         self._task: Task[None] | None = None  # the Exchange in progress
-        self._cork: list[bytes] | None = None  # answers to pipelined requests, to go out in one send
-        self._corked = 0  # their bytes
         self._ended = False  # the client sends no more
-        self._paused = False  # the transport holds more than its high-water mark
-        self._resumed: Future[None] | None = None
         self._answered_at = -NEVER  # when the last answer went out
-        self._id_line = b""  # names the request in its answer; see `HTTPServer.sends_ids`
 
     @property
     def settings(self) -> Settings:
@@ -400,57 +389,7 @@ class ServerConnection:
         self._close(LINGER)
         return False
 
-    # -- answers out -------------------------------------------------------------------------------------------------
-
-    def respond(self, response: Response) -> None:
-        """Send an answer whose body is there."""
-        http, head = self.http, response.head
-        lines = self._lines_for(head)
-        if not self._server.draining and http.respond_plainly(head, len(response.body)):
-            wire = response.wire(lines)
-        else:
-            wire = http.respond(head, response.body, lines, close=self._is_last)
-        self._write_answer(wire)
-
-    def _write_answer(self, wire: bytes) -> None:
-        if self._cork is not None:
-            self._cork.append(wire)
-            self._corked += len(wire)
-        else:
-            self.transport.write(wire)
-
-    def pass_on(self, head: ResponseHead, body: bytes) -> None:
-        """Send a whole answer that was made elsewhere; it may have a Date of its own."""
-        self._write_answer(self.http.respond(head, body, self._date_for(head), close=self._is_last))
-
-    def begin_passing(self, head: ResponseHead) -> bytes:
-        """The head of such an answer whose body follows."""
-        return self.http.send(head, self._date_for(head), close=self._is_last)
-
-    def _date_for(self, head: ResponseHead) -> bytes:
-        if "date" in head.headers.index:
-            return self._own_line
-        if self.reactor.now >= self._server.date_until:
-            self._server.refresh_date()
-        return self._server.date + self._own_line
-
-    @property
-    def _own_line(self) -> bytes:
-        """The line with the name of the request, if those are sent."""
-        return self._id_line if self._server.sends_ids else b""
-
-    def begin_response(self, head: ResponseHead) -> bytes:
-        """The head of an answer whose body follows."""
-        return self.http.send(head, self._lines_for(head), close=self._is_last)
-
-    def _lines_for(self, head: ResponseHead) -> bytes:
-        """What goes out with a head of our own: see `HTTPServer.lines_beside`."""
-        server = self._server
-        if self.reactor.now >= server.date_until:
-            server.refresh_date()
-        is_common = head.attached is None and not self.transport.is_secure
-        lines = server.lines if is_common else server.lines_beside(head.attached, self.transport.is_secure)
-        return lines + self._id_line if server.sends_ids else lines
+    # -- answers that end requests -----------------------------------------------------------------------------------
 
     def switch(self, response: Switching, site: Site) -> None:
         """Answer 101, and give the connection away with what the client has sent behind its request."""
@@ -460,55 +399,6 @@ class ServerConnection:
         self.deadline.close()
         self.transport.hand_over(response.take_over(self._server, site), self.http.take_rest())
         self._server.closed(self)
-
-    @property
-    def _is_last(self) -> bool:
-        """Whether the connection ends with this answer: the server does, or the rest of a body is too much to drop."""
-        if self._server.draining:
-            return True
-        return self.http.theirs is BODY and (self.intake is None or not self.intake.can_be_dropped)
-
-    def write(self, data: bytes) -> None:
-        """Send what is no whole answer, behind those that are corked."""
-        self._uncork()
-        self.transport.write(data)
-
-    def send_file(self, part: FilePart, on_done: Callable[[], object]) -> None:
-        self._uncork()
-        self.transport.sendfile(part.file, part.offset, part.size, on_done)
-
-    @property
-    def is_full(self) -> bool:
-        """The client is to read first, before more is made for it."""
-        return self._paused or self.transport.unsent > HIGH_WATER
-
-    async def writable(self) -> None:
-        """Wait until the client has read enough for more to be made."""
-        if self.is_full:
-            self._resumed = Future(self.reactor)
-            await self._resumed
-
-    def _uncork(self) -> None:
-        cork, self._cork = self._cork, None
-        self._corked = 0
-        if cork:
-            self.transport.write(b"".join(cork))
-
-    def error_response(self, error: BaseException, head: RequestHead, request: Request | None) -> Response:
-        """What a failed handler is answered with. Only our own faults are logged, with their traceback."""
-        if request is None:
-            self._id_line = b""
-        known = as_http_error(error)
-        if known is None:
-            self.report(error, f"in the handler of {head.method} {head.target}", request)
-            known = _OUR_MISTAKE
-        elif known.status in LIMIT_OF_STATUS:
-            self.reached(LIMIT_OF_STATUS[known.status])
-        try:
-            return error_response(known, head)
-        except Exception as bug:  # its status, headers or words cannot be sent
-            self.report(bug, f"in the error of {head.method} {head.target}", request)
-            return error_response(_OUR_MISTAKE, head)
 
     def _refuse(self, error: HTTPError) -> None:
         """Answer what is no request, or none in time, and close."""
@@ -523,26 +413,6 @@ class ServerConnection:
         self.write(self.http.respond(response.head, response.body, self._lines_for(response.head), close=True))
         self.note(None, None, response.status, len(response.body), self.reactor.now)
         self._close(LINGER)
-
-    def report(self, error: BaseException, where: str, request: Request | None) -> None:
-        self._server.on_error(error, f"{where} (request {request.id})" if request is not None else where)
-
-    def reached(self, limit: str) -> None:
-        """A client has come to one of the LIMITS."""
-        self._server.reached[limit] += 1
-
-    def note(self, head: RequestHead | None, request: Request | None, status: int, sent: int, since: float) -> None:
-        """One answer, complete or not: see `HTTPServer.observe`."""
-        answered = self._server.answered
-        if answered is not None:
-            if not answered:
-                self.reactor.call_soon(self._server.tell_answered)
-            answered.append((head, request, self._client, status, sent, since))
-
-    @staticmethod
-    def body_size(head: RequestHead, response: Response) -> int:
-        """Bytes of a plain answer's body that really go out."""
-        return 0 if head.method == "HEAD" or response.head.has_no_body else len(response.body)
 
     # -- time and the end --------------------------------------------------------------------------------------------
 
@@ -559,18 +429,33 @@ class ServerConnection:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing of it is in progress, but for the last answer perhaps, which `close_idle` still sends."""
+        """Nothing of it is in progress, but for the last answer perhaps, which `close_idle` still sends; and it is not
+        one that has just come and is about to ask.
+        """
+        return self._is_quiet and (self._answered_at != -NEVER or self._silence >= NEWCOMER)
+
+    @property
+    def _is_quiet(self) -> bool:
         return self._phase is QUIET and not self.http.buffered and not self.transport.is_closing
+
+    @property
+    def _silence(self) -> float:
+        """Seconds for which a connection has not said anything since it came: its deadline has not been moved."""
+        return self.reactor.now - self.deadline.at + min(self.settings.head_timeout, self.settings.keep_alive)
 
     def close_idle(self) -> bool:
         """True if it is gone at once: nothing waits to go out."""
         self._close()
         return not self.transport.unsent
 
-    def drain(self) -> None:
-        """The server ends: no request after the one in progress."""
+    def drain(self, gently: bool = False) -> None:
+        """The server ends: no request after the one in progress. `gently`: one more may come."""
+        if gently or not self._is_quiet:
+            return
         if self.is_idle:
             self._close()
+        else:
+            self.deadline.move(self.reactor.now + NEWCOMER)
 
     def abort(self) -> None:
         self.transport.abort()

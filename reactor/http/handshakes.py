@@ -7,10 +7,12 @@ plainly. A handshake has its deadline, and takes a place that a client could hav
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from reactor.core.address import Address
 from reactor.core.certificates import ServerTLS
+from reactor.core.last_words import LastWords
 from reactor.core.loop import Reactor
 from reactor.core.tls import Handshake, TLSTransport
 from reactor.core.transport import ConnectionProtocol, Transport
@@ -23,8 +25,6 @@ PLAIN_ANSWER: Final = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(_WORDS), _WORDS)
 )
-# How long such a client may take to read the answer (see Transport.close).
-LINGER: Final = 2.0
 
 
 class Handshakes:
@@ -38,7 +38,7 @@ class Handshakes:
     ) -> None:  # fmt: skip
         """`on_failure()` is called when one has ended that did not become a connection."""
         self.tls: Mapping[Address, ServerTLS] = {}
-        self.under_way: dict[Handshake | _PlainAnswer, None] = {}  # in the order they came
+        self.under_way: dict[Handshake | LastWords, None] = {}  # in the order they came
         self.failed = self.expired = self.plain = 0
         self.on_debug: Callable[[str], object] = lambda text: None
         self._reactor = reactor
@@ -55,7 +55,7 @@ class Handshakes:
             TLSTransport(self._reactor, handshake.socket, handshake.peer, self._new_connection())
             return
         if handshake.spoken[:1].isalpha():
-            Transport(self._reactor, handshake.plain, handshake.peer, _PlainAnswer(self.under_way))
+            Transport(self._reactor, handshake.plain, handshake.peer, LastWords(PLAIN_ANSWER, self.under_way))
         elif handshake.spoken:
             handshake.plain.close()
         self._count(handshake)
@@ -70,32 +70,8 @@ class Handshakes:
 
     def abort(self, most: int | None = None) -> int:
         """Drop the oldest `most`, or all; how many there were."""
-        oldest = list(self.under_way)[:most]
+        oldest = list(islice(self.under_way, most))
         for handshake in oldest:
             del self.under_way[handshake]
             handshake.abort()
         return len(oldest)
-
-
-class _PlainAnswer:
-    """Says its sentence and leaves. It is one of `places` until it is gone."""
-
-    def __init__(self, places: dict[Handshake | _PlainAnswer, None]) -> None:
-        self._places = places
-
-    def abort(self) -> None:
-        self.transport.abort()
-
-    def connection_made(self, transport: Transport) -> None:
-        self.transport = transport
-        self._places[self] = None
-        transport.stall_limit = LINGER
-        transport.write(PLAIN_ANSWER)
-        transport.close(LINGER)
-
-    def data_received(self, data: bytes) -> None: ...
-    def eof_received(self) -> None: ...
-    def pause_writing(self) -> None: ...
-    def resume_writing(self) -> None: ...
-    def connection_lost(self, error: OSError | None) -> None:
-        self._places.pop(self, None)

@@ -29,26 +29,25 @@ _CONTINUE = ResponseHead(100, Headers())
 class Intake:
     """One body; a Source in the sense of `http.body`. Moves the deadline of its connection while it waits for bytes."""
 
-    __slots__ = ("_awaits_continue", "_bytes", "_connection", "_dropped", "_expected", "_since", "is_complete",
-                 "reactor", "stream")  # fmt: skip
+    __slots__ = ("_awaits_continue", "_bytes", "_connection", "_dropped", "_since", "is_complete", "reactor",
+                 "stream")  # fmt: skip
 
     def __init__(self, connection: ServerConnection, head: RequestHead, limit: int | None) -> None:
         """`limit` in bytes, None for no limit."""
         self._connection = connection
-        self._expected = head.length
         self._awaits_continue = head.expects_continue
         self._since = connection.reactor.now  # when the rate began to count, and what has come since
         self._bytes = 0
         self._dropped = 0
         self.reactor = connection.reactor
         self.is_complete = False
-        self.stream = BodyStream(self, limit, head.length)
+        self.stream = BodyStream(self, limit)
         connection.deadline.move(NEVER)
 
     def check_size(self) -> None:
-        """HTTPError 413 if the head has announced more than the limit."""
+        """HTTPError 413 if more is announced than the limit: by the head, or by a chunk."""
         limit = self.stream.limit
-        if limit is not None and self._expected > limit:
+        if limit is not None and self.stream.taken + self._connection.http.announced > limit:
             raise too_large(limit)
 
     # -- to the reader -----------------------------------------------------------------------------------------------
@@ -86,6 +85,8 @@ class Intake:
                 self.is_complete = True
                 connection.deadline.move(NEVER)
                 self.stream.finish(event.trailers)
+            else:
+                self.check_size()
         except RemoteProtocolError as error:
             self.stream.fail(HTTPError(error.status, str(error)))
         except HTTPError as error:
@@ -155,7 +156,8 @@ class Intake:
         """Whether the connection survives an answer now. A client that was not told to go on may or may not send its
         body, so nobody knows what its next bytes are.
         """
-        return not self._awaits_continue and self.stream.failed is None and self.stream.left <= DROP_LIMIT
+        left = self._connection.http.announced
+        return not self._awaits_continue and self.stream.failed is None and left <= DROP_LIMIT
 
     def drop(self) -> bool | None:
         """Drop what has come: True when the body is over, False if it is too much or broken, None for more to come."""
@@ -167,4 +169,6 @@ class Intake:
                     return False
         except RemoteProtocolError:
             return False
-        return True if isinstance(event, End) else None
+        if isinstance(event, End):
+            return True
+        return False if self._dropped + connection.http.announced > DROP_LIMIT else None

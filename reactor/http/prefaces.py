@@ -9,6 +9,7 @@ chooses an address for themselves.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from reactor.core.loop import Reactor
@@ -45,7 +46,7 @@ class Prefaces:
 
     def abort(self, most: int | None = None) -> int:
         """Drop the oldest `most`, or all; how many there were."""
-        oldest = list(self.under_way)[:most]
+        oldest = list(islice(self.under_way, most))
         for preface in oldest:
             del self.under_way[preface]
             preface.abort()

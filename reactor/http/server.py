@@ -8,7 +8,7 @@ replaced says when its last request has ended.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from email.utils import formatdate
 from functools import partial
@@ -29,6 +29,7 @@ from reactor.http.hosts import Hosts
 from reactor.http.limits import LIMITS, STATES
 from reactor.http.message import Request
 from reactor.http.prefaces import Prefaces
+from reactor.http.redirection import RedirectedConnection, Redirection
 from reactor.http.router import Router
 from reactor.sansio.head import Limits, RequestHead
 from reactor.sansio.memo import HeadMemo
@@ -128,7 +129,7 @@ class Served(Protocol):
     @property
     def is_idle(self) -> bool: ...
     def close_idle(self) -> bool: ...
-    def drain(self) -> None: ...
+    def drain(self, gently: bool = False) -> None: ...
     def abort(self) -> None: ...
     @property
     def state(self) -> str: ...
@@ -145,9 +146,7 @@ class HTTPServer:
 
     # At the connection limit so many idle ones are closed at once, so that the search for them is amortised.
     EVICT = 32
-    REFUSAL = (
-        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    )
+    REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
     def __init__(self, reactor: Reactor, site: Site, *, wall_clock: Callable[[], float] = time.time) -> None:
         self.reactor = reactor
@@ -159,6 +158,7 @@ class HTTPServer:
         self.reached = dict.fromkeys(LIMITS, 0)  # how often a client came to each of its bounds
         self.handshakes = Handshakes(reactor, self.new_connection, self._went)  # those that are not secure yet
         self.prefaces = Prefaces(reactor, self._no_preface)  # those of which nobody has said yet whose they are
+        self.redirections: Mapping[Address, Redirection] = {}  # listeners that only lead to HTTPS; changed by a reload
         self.answered: list[Answered] | None = None  # in this turn; see `observe`
         self._on_answers: AnswersHook | None = None
         self.sends_ids = False
@@ -243,10 +243,12 @@ class HTTPServer:
     def _begin(self, address: Address, sock: socket.socket, peer: object) -> None:
         """A connection whose client is known by now."""
         tls = self.handshakes.tls.get(address)
-        if tls is None:
-            Transport(self.reactor, sock, peer, self.new_connection())
-        else:
+        if tls is not None:
             self.handshakes.begin(sock, peer, tls, self.settings.handshake_timeout)
+        elif (redirection := self.redirections.get(address)) is not None:
+            Transport(self.reactor, sock, peer, RedirectedConnection(self, redirection))
+        else:
+            Transport(self.reactor, sock, peer, self.new_connection())
 
     def new_connection(self) -> ServerConnection:
         """The protocol for one more client, to be put on a transport."""
@@ -264,18 +266,21 @@ class HTTPServer:
         return self._is_below_limit()
 
     def _evict(self) -> None:
-        """Close some of those whose end costs least."""
-        if self.reactor.now < self._evict_at:
-            return
-        idle = [connection for connection in self.connections if connection.is_idle][: self.EVICT]
-        if not idle:  # the search is dear, and who comes next would find the same
-            self._evict_at = self.reactor.now + 0.1
-        self.reached["evicted"] += len(idle)
+        """Close some of those whose end costs least: idle ones, else the oldest that is not ready."""
+        idle = self._find_idle()
         for connection in idle:
             if connection.close_idle():
                 self.closed(connection)
+        self.reached["evicted"] += len(idle) or self.handshakes.abort(1) or self.prefaces.abort(1)
+
+    def _find_idle(self) -> list[Served]:
+        """The oldest. The search is dear, and whoever comes next would find as few."""
+        if self.reactor.now < self._evict_at:
+            return []
+        idle = [connection for connection in self.connections if connection.is_idle][: self.EVICT]
         if not idle:
-            self.reached["evicted"] += self.handshakes.abort(self.EVICT) + self.prefaces.abort(self.EVICT)
+            self._evict_at = self.reactor.now + 0.1
+        return idle
 
     def _is_below_limit(self) -> bool:
         most = self._max_connections
@@ -384,8 +389,7 @@ class HTTPServer:
             self.prefaces.abort()
         self._drained = self.reactor.future()
         for connection in list(self.connections):
-            if not (gently and connection.is_idle):
-                connection.drain()
+            connection.drain(gently)
         self._drain_timer = self.reactor.call_later(self.settings.drain, self._abort_requests)
         self._went()
         return self._drained

@@ -32,6 +32,10 @@ class End(NamedTuple):
 
 
 class BodyReader(Protocol):
+    @property
+    def left(self) -> int:
+        """Bytes that are announced and have not come."""
+
     def read(self, buffer: ReceiveBuffer) -> Data | End | None: ...
 
     def at_eof(self) -> End: ...
@@ -72,6 +76,7 @@ class UntilCloseReader:
     """Responses only: the body lasts as long as the connection."""
 
     __slots__ = ()
+    left = 0
 
     def read(self, buffer: ReceiveBuffer) -> Data | End | None:
         return Data(buffer.take(LARGEST_DATA)) if buffer else None
@@ -92,11 +97,11 @@ MAX_EXTENSIONS = 16 * 1024
 class ChunkedReader:
     """Transfer-Encoding: chunked, with trailers. Chunks that are there together come out as one `Data`."""
 
-    __slots__ = ("_extensions", "_in_trailers", "_left", "_limits", "_scanned", "_wants_crlf")
+    __slots__ = ("_extensions", "_in_trailers", "_limits", "_scanned", "_wants_crlf", "left")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._left = 0  # bytes left in this chunk
+        self.left = 0  # bytes left in this chunk
         self._wants_crlf = False  # the two bytes behind a chunk's data
         self._in_trailers = False
         self._scanned = 0  # bytes of the trailers already searched for their end
@@ -106,12 +111,12 @@ class ChunkedReader:
         pieces: list[bytes] = []
         size = 0
         while size < LARGEST_DATA and not self._in_trailers:
-            if self._left:
-                piece = buffer.take(min(self._left, LARGEST_DATA - size))
+            if self.left:
+                piece = buffer.take(min(self.left, LARGEST_DATA - size))
                 if not piece:
                     break
-                self._left -= len(piece)
-                self._wants_crlf = not self._left
+                self.left -= len(piece)
+                self._wants_crlf = not self.left
                 pieces.append(piece)
                 size += len(piece)
             else:
@@ -147,8 +152,8 @@ class ChunkedReader:
         if self._extensions > MAX_EXTENSIONS:
             raise RemoteProtocolError("too many bytes of chunk extensions", 413)
         buffer.skip(end + 2)
-        self._left = int(match.group(1), 16)  # the pattern admits hex digits only
-        self._in_trailers = not self._left
+        self.left = int(match.group(1), 16)  # the pattern admits hex digits only
+        self._in_trailers = not self.left
         return True
 
     @staticmethod

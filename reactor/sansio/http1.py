@@ -105,6 +105,13 @@ class Connection:
         """Bytes that have arrived and wait to be parsed."""
         return len(self._buffer)
 
+    @property
+    def announced(self) -> int:
+        """Bytes of the peer's body that are sure to follow, or the body is broken: the rest of its length, or of the
+        chunk that has begun.
+        """
+        return self._reader.left if self._reader is not None else 0
+
     # -- receiving ---------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes) -> None:

@@ -38,6 +38,12 @@ def test_unix_sockets_stand_beside_ports_and_are_relative_to_the_config() -> Non
         ({"listen": "unix:"}, "[server] listen: needs a path"),
         ({"listen": "unix:/x, unix:/x"}, "[server] listen: the same address twice"),
         ({"listen_tls": "unix:/x", "tls_cert": "a"}, "[server] listen_tls: a Unix socket stays on this machine"),
+        ({"listen_redirect": "127.0.0.1:80"}, "[server] listen_redirect: there is no HTTPS to lead to"),
+        (
+            {"listen": "", "listen_tls": "[::1]:443", "listen_redirect": "[::1]:443", "tls_cert": "a"},
+            "[server] listen_redirect: the same address twice",
+        ),
+        ({"redirect_port": "65536"}, "[server] redirect_port"),
         ({"unix_mode": "rw"}, "[server] unix_mode: is a mode as chmod has it"),
         ({"unix_mode": "999"}, "[server] unix_mode: is a mode as chmod has it"),
         ({"proxy_protocol": "10.0.0.1/8"}, "[server] proxy_protocol: is a list of networks"),

@@ -11,6 +11,7 @@ from plugin_files import Modules
 
 from reactor.describe import describe
 from reactor.errors import ConfigError
+from reactor.http.connection import NEWCOMER
 from reactor.testing import MemoryTransport, TestApp, check_plugin
 
 PLUGIN = '''
@@ -141,6 +142,7 @@ def test_they_count_among_the_connections_and_are_not_closed_to_make_room(module
         has_room = app.app.server._has_room
         assert has_room()
         idle = app.connect()
+        app.advance(NEWCOMER)
         assert has_room()  # because the idle one is closed
         assert idle.is_closing
         site.say(b"{")

@@ -11,6 +11,7 @@ from http_wire import Client, Wire, chunked, get, request, unchunk
 
 from reactor.core.task import Cancelled, Future, sleep
 from reactor.errors import ConnectionLost, HTTPError, LocalProtocolError, Overloaded
+from reactor.http.connection import NEWCOMER
 from reactor.http.events import event_stream
 from reactor.http.intake import DROP_LIMIT
 from reactor.http.message import FilePart, Request, Response
@@ -361,6 +362,28 @@ def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(wire: Wire)
     client = wire.connect()
     client.send(request("POST", "/echo", f"Content-Length: {10**12}"))
     assert (client.answer().status, client.is_closed) == (413, True)
+
+
+@pytest.mark.parametrize("target", ["/echo", "/count"])
+def test_a_chunk_that_says_it_is_too_large_is_refused_before_it_comes(target: str) -> None:
+    wire = Wire(max_body=1000)
+    wire.route("POST", "/echo", echo)
+    wire.route("POST", "/count", count)
+    client = wire.connect()
+    client.send(request("POST", target, "Transfer-Encoding: chunked") + b"258\r\n" + 600 * b"x" + b"\r\n190\r\n")
+    assert client.answers() == []  # 600 and 400 are 1000
+    fits, over = client, wire.connect()
+    over.send(request("POST", target, "Transfer-Encoding: chunked") + b"258\r\n" + 600 * b"x" + b"\r\n191\r\n")
+    assert (over.answer().status, over.is_closed) == (413, True)
+    fits.send(400 * b"y" + b"\r\n0\r\n\r\n")
+    assert fits.answer().status == 200
+
+
+def test_a_chunk_that_is_too_large_to_be_dropped_ends_the_connection_before_it_comes(wire: Wire) -> None:
+    for data in (b"40001\r\n", b"5\r\nhello\r\n40001\r\n"):
+        client = wire.connect()
+        client.send(request("POST", "/ignore", "Transfer-Encoding: chunked") + data)
+        assert (client.answer().body, client.is_closed) == (b"ignored", True)
 
 
 def test_trailers_stand_apart_from_the_headers(wire: Wire) -> None:
@@ -889,6 +912,15 @@ def test_close_ends_idle_connections_at_once_and_lets_the_others_finish(wire: Wi
     assert (busy.answer().keeps, busy.is_closed, drained.done) == (False, True, True)
 
 
+def test_who_connects_just_before_the_end_has_a_moment_to_ask(wire: Wire) -> None:
+    asks, is_silent = wire.connect(), wire.connect()
+    drained = wire.server.close()
+    asks.send(get("/hello"))
+    assert (asks.answer().keeps, drained.done) == (False, False)
+    wire.reactor.advance(NEWCOMER)
+    assert is_silent.is_closed and drained.done
+
+
 def test_what_does_not_finish_in_time_is_cut(wire: Wire) -> None:
     client = wire.connect()
     client.send(get("/slow/1"))
@@ -921,6 +953,18 @@ def test_over_the_limit_idle_connections_make_room_and_busy_ones_do_not() -> Non
     for client in others:
         client.send(get("/slow/2"))
     assert not wire.server._has_room()
+
+
+def test_a_client_that_has_just_connected_is_about_to_ask_and_makes_no_room() -> None:
+    """A burst of more than there is room for: those that were let in are served, the others are told."""
+    wire = Wire(max_connections=2)
+    wire.route("GET", "/hello", hello)
+    first, second = wire.connect(), wire.connect()
+    assert not wire.server._has_room()
+    first.send(get("/hello"))
+    wire.reactor.advance(NEWCOMER)
+    assert wire.server._has_room()
+    assert (first.answer().status, second.is_closed, wire.server.reached["evicted"]) == (200, True, 2)
 
 
 def test_closing_connections_that_still_have_something_to_send_make_no_room_twice() -> None:
@@ -964,7 +1008,6 @@ def test_nothing_is_left_of_a_connection_that_is_closed(wire: Wire) -> None:
     wire.reactor.settle()
     gc.collect()
     assert watch() is None
-
 
 
 # -- what is noted of each answer -----------------------------------------------------------------------------------

@@ -129,6 +129,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.alone
 def test_a_thousand_bad_clients_are_gone_in_time_and_the_good_ones_notice_nothing(server: Server) -> None:
     allow_descriptors(4096)
     secure = int(server.wait_for("https://").partition("127.0.0.2:")[2].partition("/")[0])

@@ -16,7 +16,7 @@ from loopback import HOSTS, Loop, descriptors, loop, receive, receive_all
 import reactor.core.listener
 from reactor.__main__ import main
 from reactor.core.address import Address, parse_address
-from reactor.core.listener import Listener, bind
+from reactor.core.listener import MOST_REFUSED, Listener, bind
 from reactor.errors import StartError
 from reactor.sockets import Sockets
 
@@ -123,6 +123,33 @@ def test_over_the_limit_clients_are_told_and_closed(loop: Loop) -> None:
         sock.close()
 
 
+def test_who_asks_only_after_the_refusal_still_reads_it(loop: Loop) -> None:
+    listener = loop.listen(lambda sock, peer: None, has_room=lambda: False, refusal=lambda: b"503 no room")
+    with clients(listener, 2) as (late, silent):
+        loop.until(lambda: listener.refused == 2)
+        loop.wait(0.02)
+        late.send(b"GET / HTTP/1.1\r\n\r\n")
+        loop.wait(0.02)
+        late.send(b"and more")
+        assert receive_all(loop, late) == b"503 no room"
+        late.shutdown(socket.SHUT_WR)
+        loop.until(lambda: len(listener._being_refused) == 1)
+        listener.close()
+        assert not listener._being_refused
+        assert receive_all(loop, silent) == b"503 no room"
+
+
+def test_of_many_that_are_refused_those_go_that_had_longest(loop: Loop) -> None:
+    before = descriptors()
+    listener = loop.listen(lambda sock, peer: None, has_room=lambda: False, refusal=lambda: b"503 no room")
+    with clients(listener, 40) as made:
+        loop.until(lambda: listener.refused == 40)
+        assert len(listener._being_refused) == MOST_REFUSED
+        loop.turn()
+        assert descriptors() <= before + 3 + 40 + MOST_REFUSED
+        assert [receive_all(loop, sock) for sock in made] == [b"503 no room"] * 40
+
+
 def test_a_closed_listener_accepts_nobody_and_can_be_closed_again(loop: Loop) -> None:
     accepted: list[socket.socket] = []
 
@@ -206,6 +233,24 @@ def test_without_descriptors_those_go_first_that_can_be_spared(loop: Loop) -> No
             loop.until(lambda: receive(idle[0]) == b"")
             assert len(accepted) == 2
             assert receive(made[0]) is None
+    for sock in accepted:
+        sock.close()
+
+
+def test_without_descriptors_those_that_read_their_refusal_go_before_all_others(loop: Loop) -> None:
+    accepted: list[socket.socket] = []
+    has_room: list[bool] = []
+    listener = loop.listen(
+        lambda sock, peer: accepted.append(sock), has_room=lambda: bool(has_room), refusal=lambda: b"503 no room",
+        make_room=lambda: pytest.fail("somebody else had to go"),
+    )  # fmt: skip
+    with clients(listener, 2) as refused:
+        loop.until(lambda: len(listener._being_refused) == 2)
+        has_room.append(True)
+        with clients(listener, 1), NoDescriptors(loop):
+            loop.until(lambda: accepted)
+        assert not listener._being_refused
+        assert [receive_all(loop, sock) for sock in refused] == [b"503 no room"] * 2
     for sock in accepted:
         sock.close()
 

@@ -50,11 +50,12 @@ def lines_server(tmp_path: Path) -> Server:
 
 
 def test_two_protocols_share_a_port_and_their_deadlines_do_not_mix(tmp_path: Path) -> None:
-    with lines_server(tmp_path) as server, connected(server) as wire, connected(server) as silent:
-        assert server.wait_for("addresses:") == f"addresses: 127.0.0.1:{server.port}"
+    with lines_server(tmp_path) as server, connected(server) as wire:
         wire.send(b"{")
         assert wire.sock.recv(10) == b"{"
-        assert silent.is_closed()  # 300 ms without a first byte
+        assert server.wait_for("addresses:") == f"addresses: 127.0.0.1:{server.port}"
+        with connected(server) as silent:
+            assert silent.is_closed()  # 300 ms without a first byte
         time.sleep(0.5)
         big = b"x" * 300_000 + b"\n"
         wire.sock.sendall(big)

@@ -216,7 +216,7 @@ def test_a_kept_connection_that_died_is_replaced_for_methods_that_may_be_repeate
             if way == "end":
                 connection.close_idle()
             else:
-                connection.transport._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                connection.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 connection.abort()
         assert served.ask("PUT", "/echo").status == 405
 

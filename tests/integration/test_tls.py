@@ -333,10 +333,11 @@ def test_sighup_with_a_bad_certificate_says_why_and_keeps_the_old_one(tmp_path: 
 
 
 def test_check_shows_the_certificate_and_the_listeners(tmp_path: Path) -> None:
-    config, pair = config_with_tls(tmp_path)
+    config, pair = config_with_tls(tmp_path, server="listen_redirect = 127.0.0.3")
     ran = refused(config, "--check")
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert f"\n  http://127.0.0.1:0/\n  https://{HOST}:0/\n" in ran.stdout
+    leads = "http://127.0.0.3:80/  (only leads to HTTPS)"
+    assert f"\n  http://127.0.0.1:0/\n  https://{HOST}:0/\n  {leads}\n" in ran.stdout
     assert f"  {pair.cert}: for localhost, 127.0.0.1, " in ran.stdout
 
 
@@ -360,6 +361,26 @@ def test_a_config_that_does_not_fit_is_refused_in_a_line(tmp_path: Path, change:
         assert ran.returncode == 2
         assert ran.stderr.startswith(f"error: {config}:") and says in ran.stderr
         assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_reload_makes_a_plain_port_one_that_leads_to_https_and_back(tmp_path: Path) -> None:
+    with serving(tmp_path) as secure:
+        plain = f"127.0.0.1:{secure.server.port}"
+        text = secure.server.config.read_text().replace("127.0.0.1:0", plain)
+
+        def reload(text: str) -> None:
+            secure.server.config.write_text(text)
+            secure.server.reload()
+
+        reload(text)
+        reload(text.replace("listen =", "listen =\nlisten_redirect ="))
+        answer = curl(f"http://{plain}/whoami?x=y")
+        assert (answer.status, answer.header("location")) == (308, f"https://127.0.0.1:{secure.port}/whoami?x=y")
+        there = ("--connect-to", f"127.0.0.1:{secure.port}:{HOST}:{secure.port}")
+        login = secure.curl(*there, "-L", "-d", "username=admin&password=password", f"http://{plain}/login")
+        assert "HTTP/1.1 200 OK" in login.body  # behind the 308
+        reload(text)
+        assert curl(f"http://{plain}/whoami").status == 401
 
 
 def test_a_server_may_speak_tls_only(tmp_path: Path) -> None:

@@ -123,15 +123,28 @@ def test_failures_and_plain_speakers_are_counted_and_told_in_a_line_each(served:
 
 
 def test_handshakes_count_against_the_limit_of_connections(small: SecureServed) -> None:
-    """Beyond it the oldest of them go, so that who stops half-way cannot keep the others out."""
+    """Beyond it the oldest of them goes, so that who stops half-way cannot keep the others out."""
     with ExitStack() as stack:
         silent = [stack.enter_context(small.connect()) for _ in range(3)]
         small.loop.until(lambda: len(small.handshakes.under_way) == 3)
         client = small.shake_hands(stack.enter_context(small.connect()))
         assert small.get(client, b"/how").endswith(b"securely")
-        assert all(ended(sock) for sock in silent)
-        assert small.server.reached["evicted"] == 3
-        assert not small.handshakes.under_way
+        assert [ended(sock) for sock in silent] == [True, False, False]
+        assert small.server.reached["evicted"] == 1
+        assert len(small.handshakes.under_way) == 2
+
+
+def test_one_that_makes_room_as_its_bytes_come_takes_nothing_of_who_gets_its_descriptor(small: SecureServed) -> None:
+    """All within one turn of the loop, in which the numbers of closed descriptors are given to others."""
+    with ExitStack() as stack:
+        old = [stack.enter_context(small.connect()) for _ in range(3)]
+        small.loop.until(lambda: len(small.handshakes.under_way) == 3)
+        new = [stack.enter_context(small.connect()) for _ in range(3)]
+        for sock in old:
+            sock.send(b"\x16\x03\x01")
+        small.loop.until(lambda: small.server.reached["evicted"] == 3)
+        for sock in new:
+            assert small.get(small.shake_hands(sock), b"/how").endswith(b"securely")
 
 
 def test_who_finds_no_room_at_a_secure_port_gets_nothing_in_plain(small: SecureServed) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -229,9 +229,9 @@ def test_a_date_that_is_sent_is_read_back(seconds: int) -> None:
 @pytest.mark.parametrize("piece", ['"a",', '"', 'W/"a" ', 'W/'])
 def test_a_long_list_of_tags_costs_linear_time(piece: str) -> None:
     def cost(repeats: int) -> float:
-        started = time.perf_counter()
+        started = process_time()
         for _ in range(5):
             judge("GET", {"if-none-match": piece * repeats}, FILE, 1000)
-        return time.perf_counter() - started
+        return process_time() - started
 
     assert min(cost(40_000) for _ in range(3)) < 12 * min(cost(10_000) for _ in range(3)) + 0.01

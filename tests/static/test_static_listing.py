@@ -35,7 +35,7 @@ def test_a_folder_without_an_index_shows_its_names_folders_first(pub: Site) -> N
     assert links(pub, "/p/") == ["./zoo/", "./a.txt", "./b.txt"]
     assert links(pub, "/p/zoo/") == ["../", "./x.txt"]
     assert pub.get("/p/zoo").status == 301
-    assert pub.get("/p/none/").status == 404
+    assert [pub.get(target).status for target in ("/p/none/", "/p//", "/p///", "/p/zoo//", "/p//zoo/")] == [404] * 5
     pub.write("pub/index.html", "home")
     assert pub.get("/p/").body == b"home"
 

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -219,6 +220,21 @@ def test_a_broken_disk_is_our_error(walled: Site) -> None:
 def test_too_many_open_files_is_overload(walled: Site) -> None:
     with patch.object(paths.os, "open", side_effect=OSError(errno.EMFILE, "no")), pytest.raises(Overloaded):
         open_inside(str(walled.www), "index.html")
+
+
+def test_a_large_file_is_closed_where_its_compressed_form_cannot_be_opened(walled: Site) -> None:
+    real = os.open
+
+    def open_but(path: str, *arguments: Any, **more: Any) -> int:
+        if path == "big.bin.br":
+            raise OSError(errno.EMFILE, "no")
+        return real(path, *arguments, **more)
+
+    walled.write("big.bin.br", "small")
+    before = open_files()
+    with patch.object(paths.os, "open", open_but):
+        assert walled.get("/big.bin", accept_encoding="br").status == 503
+    assert open_files() == before
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
