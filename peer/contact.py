@@ -66,9 +66,12 @@ class Contact:
 
     @property
     def channels(self) -> frozenset[str]:
-        """What it is in, by its own word or a tracker's."""
+        """What it is in, by its own word or a tracker's; where its own has to be proved and is not yet, by both."""
         if self.link is not None and not self.link.is_original:
-            return self.declared
+            doubtful = self._listed - self.declared
+            if not doubtful:
+                return self.declared
+            return self.declared | doubtful.intersection(claim.name for claim in self.link.claims)
         return self._listed if self.listed_at is not None else self.declared
 
     def shares(self, channels: Iterable[str]) -> bool:

@@ -33,6 +33,7 @@ from peer.messages import (
     Refuse,
     Unknown,
 )
+from peer.pipe import End
 from peer.protocol import ACCEPTOR, CLOSED, DIALLER, HELLO_WAIT, OPEN, Connection, Role
 from reactor.core.loop import Reactor
 from reactor.core.timers import NEVER, Timer
@@ -338,7 +339,7 @@ class Link:
         self.resumed = min(hello.backlog, MOST)
         if answer is not None:
             self._write(self.protocol.send(answer))
-        if self.is_original:
+        if self.is_original or isinstance(self._transport, End):  # who is in this process does not go unheard
             self._deadline.move(NEVER)
             self._transport.keep_alive(60, 15, 4)
         else:

@@ -34,14 +34,14 @@ Code = Annotated[str, msgspec.Meta(max_length=64)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
-class Refusal(msgspec.Struct, frozen=True, array_like=True):
+class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One of their messages that was not taken: `[seq, code]`."""
 
     seq: Positive
     code: Code
 
 
-class Have(msgspec.Struct, frozen=True, omit_defaults=True):
+class Have(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What I hold of your stream: all of `epoch` up to `upto`, of which the `refused` were not taken."""
 
     epoch: str
@@ -49,8 +49,8 @@ class Have(msgspec.Struct, frozen=True, omit_defaults=True):
     refused: Annotated[tuple[Refusal, ...], msgspec.Meta(max_length=100)] = ()
 
 
-class _Message(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="type"):
-    pass
+class _Message(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="type", gc=False):
+    """Messages hold texts and numbers, so nothing that the collector of cycles would have to look at."""
 
 
 class _Hello(_Message):
@@ -59,15 +59,16 @@ class _Hello(_Message):
     to: Name | None = None
     v: Positive | None = None  # None: an original peer
     min_v: Positive = 1
-    caps: Annotated[list[Code], msgspec.Meta(max_length=64)] = []
+    caps: Annotated[tuple[Code, ...], msgspec.Meta(max_length=64)] = ()
     username: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = ""
     instance: str = ""
     epoch: str = ""
     have: Have | None = None
     backlog: Number = 0
     listen_port: Port = 0
-    channels: Annotated[list[Name], msgspec.Meta(max_length=MAX_CHANNELS)] = []
+    channels: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MAX_CHANNELS)] = ()
     nonce: str = ""
+    lamport: Number | None = None  # the largest that the sender has seen
     timestamp: str = ""
 
     def __post_init__(self) -> None:
@@ -133,7 +134,7 @@ class Refuse(_Message, tag="refuse"):
     code: Code
 
 
-class Membership(msgspec.Struct, frozen=True, omit_defaults=True):
+class Membership(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     name: Name
     proof: Code = ""
 

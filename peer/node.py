@@ -53,6 +53,7 @@ from reactor.core.task import Future
 # The winner, a newcomer that is being judged, and one that is just going.
 LINKS_A_PEER: Final = 3
 REVIEW_SECONDS: Final = 5.0
+ASK_AGAIN: Final = 2.0  # seconds: anybody can send proofs that are wrong
 # A link that lived no longer is no success: the next dial comes later, as after a failure.
 FLAP_SECONDS: Final = 10.0
 
@@ -106,6 +107,8 @@ class Node:
         self.instance = _hex(chance, 16)
         self.links: set[Link] = set()  # open or not
         self.is_away = False
+        self.wants_keys: Callable[[], object] = lambda: None  # called when trackers may have new ones
+        self._asked_at, self._is_asking = -ASK_AGAIN, False
         self._audience = audience
         self._chance = chance
         self._closing: Future[None] | None = None
@@ -172,7 +175,7 @@ class Node:
     def join(self, channel: str, key: str = "") -> None:
         """We are a member from now on. The tracker has said so, with the key of a closed channel."""
         is_new = channel not in self.channels
-        if self.channels.enter(channel, key):
+        if self.channels.enter(channel, key, self.reactor.now):
             if is_new:
                 self._save(Inside(channel, True))
             self._audience.moved(channel)
@@ -336,8 +339,8 @@ class Node:
     def _hello(self) -> dict[str, Any]:
         return {
             "peer_id": self.peer_id, "v": VERSION, "username": self.username, "instance": self.instance,
-            "epoch": self.author.epoch, "listen_port": self.listen_port, "channels": list(self.channels),
-            "nonce": _hex(self._chance, 16), "timestamp": self.author.timestamp(),
+            "epoch": self.author.epoch, "listen_port": self.listen_port, "channels": tuple(self.channels),
+            "nonce": _hex(self._chance, 16), "lamport": self.author.lamport, "timestamp": self.author.timestamp(),
         }  # fmt: skip
 
     def greet(self, link: Link, hello: Hello) -> HandshakeAck | None:
@@ -401,6 +404,7 @@ class Node:
         link.release()
         if contact.link is link:
             return
+        self.author.witness(hello.lamport or 0)  # or what we say first would stand above what was said before we came
         if not link.is_original:
             contact.inbox.begin(hello.epoch)
             self._they_have(contact, hello.have)
@@ -421,6 +425,17 @@ class Node:
             self.mail.pump(contact)
             self._audience.changed(contact)
 
+    def _check_keys(self, link: Link) -> None:
+        """Trackers tell of new keys when they are asked; do not wait for the next time."""
+        if self.channels.is_behind(link) and not self._is_asking:
+            self._is_asking = True
+            self.reactor.call_later(max(0.0, self._asked_at + ASK_AGAIN - self.reactor.now), self._ask_for_keys)
+
+    def _ask_for_keys(self) -> None:
+        self._is_asking, self._asked_at = False, self.reactor.now
+        if self._closing is None:
+            self.wants_keys()
+
     def received(self, link: Link, message: Message, resumed: bool) -> None:
         contact = self.contacts[link.peer_id]
         if isinstance(message, Chat | Broadcast):
@@ -431,6 +446,7 @@ class Node:
             self.mail.refused(contact, message.seq, message.code)
         elif isinstance(message, Channels):
             self._believe(contact)
+            self._check_keys(link)
 
     def drained(self, link: Link) -> None:
         self.mail.drained(self.contacts[link.peer_id], link)

@@ -36,6 +36,7 @@ from peer.web.desk import Desk
 from peer.web.interface import Web, bind_loopback
 from reactor import Handler
 from reactor.core.address import Address
+from reactor.core.descriptors import descriptor_limit
 from reactor.core.dial import dial
 from reactor.core.lan import lan_address
 from reactor.core.listener import Listener, bind
@@ -46,6 +47,8 @@ from reactor.errors import ReactorError
 from reactor.http.client import Client
 
 BACKLOG = 128
+# Open beside the links: the terminal, the loop, the history, connections to trackers, and the pages of --http.
+OTHER_FILES = 64
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Program:
         self.node = self._make_node()
         self.lines.node = self.node
         self.trackers = self._make_trackers()
+        self.node.wants_keys = self.trackers.renew
         self.chat = Chat(self.node, self.trackers)
         self.commands = Commands(self.chat, self.lines, self.store, output, self.quit)
         self.shell: Shell | None = None
@@ -122,12 +126,20 @@ class Program:
     def _make_node(self) -> Node:
         options, identity = self.options, self.identity
         audience: Audience = self.lines if options.http is None else Fan(self.lines, self._receipts, self._desk)
-        settings = replace(options.settings, seeks=options.http is not None)
+        settings = replace(options.settings, seeks=options.http is not None, max_links=self._room_for_links())
         return Node(
             self.reactor, identity.peer_id, options.name or identity.peer_id, self.store, self._dial,
             audience, settings=settings, unix_time=SteadyTime(), timestamp=timestamp, chance=self._chance,
             listen_port=self._listener.address.port,
         )  # fmt: skip
+
+    def _room_for_links(self) -> int:
+        wanted, allowed = self.options.settings.max_links, descriptor_limit()
+        room = max(1, allowed - OTHER_FILES)
+        if room < wanted:
+            words = f"This system lets us open {allowed} files: {room} links at the most, not {wanted} (`ulimit -n`)"
+            self.output.line(f"[Peer] {words}")
+        return min(wanted, room)
 
     def _make_trackers(self) -> Trackers:
         client = Client(self.reactor, self._names, per_origin=4)

@@ -20,6 +20,7 @@ class Rooms:
     def __init__(self, peer_id: str) -> None:
         self._peer_id = peer_id
         self._keys: dict[str, str] = {}  # by name; "" of an open channel
+        self._since: dict[str, float] = {}  # when each got its key
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._keys))
@@ -30,11 +31,11 @@ class Rooms:
     def __contains__(self, name: object) -> bool:
         return name in self._keys
 
-    def enter(self, name: str, key: str) -> bool:
+    def enter(self, name: str, key: str, now: float) -> bool:
         """Whether anything has changed by it."""
         if self._keys.get(name) == key:
             return False
-        self._keys[name] = key
+        self._keys[name], self._since[name] = key, now
         return True
 
     def exit(self, name: str) -> bool:
@@ -54,6 +55,19 @@ class Rooms:
     def is_closed(self, name: str) -> bool:
         """Whether it is one of ours that wants a proof."""
         return bool(self._keys.get(name))
+
+    def since(self, name: str) -> float:
+        """When one of ours got the key that it has."""
+        return self._since[name]
+
+    def is_behind(self, link: Link) -> bool:
+        """Whether the other side has another key of one of ours, or none, or one where we have none: then one of us has
+        not heard of the last one, or it is no member.
+        """
+        return any(claim.name in self and not self._agrees(link, claim) for claim in link.claims)
+
+    def _agrees(self, link: Link, membership: Membership) -> bool:
+        return bool(membership.proof) == self.is_closed(membership.name) and self._is_proved(link, membership)
 
     def believed(self, link: Link) -> frozenset[str]:
         """The channels of ours that the other side is in, as far as we believe its claims; to be asked again when we

@@ -8,17 +8,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from peer.errors import FrameError
 from peer.link import Link
 from peer.node import Node
 from peer.pipe import pipe
 from peer.porter import Porter
+from peer.turns import Turns
 from reactor.core.address import Address, is_loopback
 from reactor.core.dial import Names, dial
 from reactor.core.lan import lan_address
 from reactor.core.loop import Reactor
 
+# Calls inside the program that are put through in one turn of the loop; each has some 0.4 ms of greetings behind it.
+# All who are held in one large channel dial each other at once when it begins: eight thousand calls.
+CALLS_A_TURN: Final = 8
 
 class Switchboard:
     """`address` is where others can dial the nodes; `nodes` are by their ids."""
@@ -30,6 +35,7 @@ class Switchboard:
         self._reactor = reactor
         self._names = names
         self._seconds = seconds
+        self._turns = Turns(reactor, CALLS_A_TURN)
 
     def listens_at(self, addresses: list[Address], advertised: str = "") -> None:
         """Where connections come in. Told to others is `advertised`, else the address of this machine on its network if
@@ -59,6 +65,7 @@ class Switchboard:
     async def connect(self, address: Address, factory: Callable[[], Link]) -> Link:
         """A `Connect` for the nodes: to each other without a socket. DialError."""
         if address == self.address:
+            await self._turns.next()
             link = factory()
             pipe(self._reactor, link, self.answer(), where=address)
             return link

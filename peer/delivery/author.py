@@ -35,17 +35,17 @@ class Author:
         self.epoch = saved.epoch
         self.unix_time = unix_time
         self.timestamp = timestamp
-        self._lamport = saved.lamport
+        self.lamport = saved.lamport  # the largest time that we have seen
         self._n = saved.n + leap
         self.number = saved.number  # of the last entry, by arrival
 
     def write(self, text: str, channel: str, peer_id: str = "", key: str = "") -> Entry:
         """A new message of ours; `peer_id` is who a direct one is to, `key` what a page calls it."""
         self._n += 1
-        self._lamport += 1
+        self.lamport += 1
         return Entry(
             f"{self.peer_id}:{self.epoch}:{self._n}", self.peer_id, self.username, channel,
-            peer_id if channel == DIRECT else "", text, self._lamport, self._n, self.timestamp(), self.count(), key,
+            peer_id if channel == DIRECT else "", text, self.lamport, self._n, self.timestamp(), self.count(), key,
         )  # fmt: skip
 
     def count(self) -> int:
@@ -54,9 +54,11 @@ class Author:
         return self.number
 
     def witness(self, lamport: int | None) -> int:
-        """The time of a message that has come: its own, or the next one where it has none."""
+        """The time of a message that has come, or the largest that the other side of a link has seen: its own, or the
+        next one where it has none.
+        """
         if lamport is None:
-            lamport = self._lamport + 1
-        lamport = min(lamport, self._lamport + LARGEST_JUMP)
-        self._lamport = max(self._lamport, lamport)
+            lamport = self.lamport + 1
+        lamport = min(lamport, self.lamport + LARGEST_JUMP)
+        self.lamport = max(self.lamport, lamport)
         return lamport

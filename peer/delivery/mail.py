@@ -158,6 +158,10 @@ class Mail:
             return True
         return channel in self._rooms and (not self._rooms.is_closed(channel) or channel in contact.declared)
 
+    def _is_new(self, channel: str) -> bool:
+        """Whether its members may still have to hear of its key."""
+        return channel in self._rooms and self._reactor.now - self._rooms.since(channel) < PROOF_SECONDS
+
     def _may_send(self, contact: Contact, link: Link) -> bool:
         """What is not acknowledged counts too: a link that stalls and recovers would bring all of it at once."""
         if not contact.bucket.is_limited:
@@ -231,6 +235,8 @@ class Mail:
 
     def expire(self, contact: Contact) -> None:
         """Give up what has waited too long."""
+        if contact.outbox.is_empty:
+            return
         again = "given up; the disk did not take the reason"
         self._save_failed(contact, tuple(contact.outbox.unsafe), again)  # as far as the disk did not take it before
         expired = contact.outbox.expire(self._author.unix_time())
@@ -238,7 +244,7 @@ class Mail:
         link, head = contact.link, contact.outbox.peek()
         if link is None or head is None or self._reactor.now - link.opened_at < PROOF_SECONDS:
             return
-        if not self._may_have(contact, head):
+        if not self._may_have(contact, head) and not self._is_new(head.entry.channel):
             self._settle(contact, contact.outbox.give_up(head.seq), "left: one of us is no member of the channel now")
         self.pump(contact)  # what stood behind one that is given up
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 from peer.chat import Chat
 from peer.contact import Contact
@@ -17,10 +18,11 @@ from peer.delivery.audience import Deaf
 from peer.delivery.letters import Letter
 from peer.errors import PeerError
 from peer.storage.store import Entry, Read, Store, conversation_of
-from peer.trackers.answers import Joined, TrackerError
+from peer.trackers.answers import Joined, Refused, TrackerError
 from peer.trackers.answers import Listed as Answer
 from peer.web import page
 from peer.web.conversations import EVERYONE, Conversation, Conversations, place_of
+from peer.web.tries import Tries
 from reactor.core.lock import Lock
 from reactor.core.loop import Reactor
 from reactor.core.task import Future
@@ -35,7 +37,8 @@ MOST_FIRST: Final = 2000  # in all; the conversations where something was said l
 MOST_MISSED: Final = 1000  # messages; a page that has missed more begins anew
 MOMENT: Final = 0.03  # seconds in which changes are told together
 NEVER_REACHED: Final = 2**53  # above all numbers
-RELOAD: Final = 5.0  # seconds without a page until its user is away: it may only have been loaded again
+RELOAD: Final = 5.0  # seconds without a page until its user is away: it may only have been loaded again,
+SPREAD: Final = 5.0  # and up to so many more: where all lose their pages at once, not all tell all others at once
 
 
 class Desk(Deaf):
@@ -46,6 +49,7 @@ class Desk(Deaf):
         self.is_guest = is_guest
         self.address: Callable[[], str] = lambda: ""  # where others can dial us
         self.conversations = Conversations()
+        self.tries = Tries(reactor)
         self.chat: Chat
         self._reactor = reactor
         self._store = store
@@ -95,7 +99,8 @@ class Desk(Deaf):
         if tab in self._tabs:
             self._tabs.remove(tab)
             if not self._tabs and self._tells_presence:
-                self._reactor.call_later(RELOAD, self._check_presence)
+                wait = RELOAD + SPREAD * crc32(self.chat.node.peer_id.encode()) / 2**32
+                self._reactor.call_later(wait, self._check_presence)
 
     def _check_presence(self) -> None:
         if not self._tabs:
@@ -267,7 +272,7 @@ class Desk(Deaf):
         if contact is not None and self.chat.node.is_dialling(contact):
             return "connecting", contact.why
         if listed is not None and not (contact is not None and contact.why):
-            return "here", ""  # as far as the tracker knows: there is no link, as nothing asks for one
+            return "listed", ""  # there is no link, as nothing asks for one, so nobody says whether they are away
         return "offline", contact.why if contact is not None else ""
 
     def _tell_conversation(self, conversation: Conversation) -> None:
@@ -345,9 +350,18 @@ class Desk(Deaf):
         self.chat.node.seek(peer_id)
 
     async def join(self, channel: str, password: str | None, invite: str | None) -> None:
-        joined = await self.chat.join(channel, password, invite)
-        self._learn(joined)
+        self._learn(await (self._try(channel, password, invite) if password else self.chat.join(channel, None, invite)))
         await self.chat.fetch(channel)
+
+    async def _try(self, channel: str, password: str, invite: str | None) -> Joined:
+        async with self.tries.lock:
+            self.tries.check(channel)
+            try:
+                return await self.chat.join(channel, password, invite)
+            except Refused as refusal:
+                if refusal.code == "wrong_password":
+                    self.tries.was_wrong(channel)
+                raise
 
     async def leave_channel(self, channel: str) -> None:
         if channel not in self.chat.node.channels:
@@ -361,6 +375,8 @@ class Desk(Deaf):
         """As the channel's owner; the invite, where one was asked for."""
         joined = await self.chat.trackers.configure(channel, **change)
         self._learn(joined)
+        if change.get("remove"):
+            await self.chat.fetch()  # or who is removed stays among the members until the next list
         return joined.invite or ""
 
     def _learn(self, joined: Joined) -> None:

@@ -22,18 +22,21 @@ from peer.web.desk import Desk
 from peer.web.errands import Errands, handler
 from peer.web.payloads import Success
 from peer.web.tab import Turned, serve
+from peer.web.tries import Tries
 from plugins.chat.disk import Pool
 from plugins.chat.files import PageFiles
 from plugins.chat.held import Ground, Held, User
 from plugins.chat.house import House
 from plugins.chat.inside import InsideTracker
-from reactor import ConfigError, Future, HTTPError, Plugin, Request, Response, WebSocket, sleep
+from reactor import ConfigError, Future, HTTPError, Plugin, Request, Response, WebSocket, network_of, sleep
 
 MAX_BODY: Final = 64 * 1024  # as in a peer of one's own
 TOUCH_SECONDS: Final = 60.0
 # After so many seconds each, those are tried again that could not be held: the process before us may still have them.
 HOLD_AGAIN: Final = (0.5, 5.0, 30.0)
 LOOK_SECONDS: Final = 0.5  # after which who comes and goes is seen
+FILES_EACH: Final = 4  # open for one person: the lock of the directory, and the history with its two journals
+MOST_NETWORKS: Final = 1000  # whose wrong passwords are remembered
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -65,10 +68,11 @@ def setup(plugin: Plugin, options: Options) -> None:
     house = plugin.keep("house", lambda: House(plugin.reactor), stop=House.close)
     switchboard = plugin.keep("switchboard", lambda: Switchboard(plugin.reactor, Names(plugin)))
     people = People(plugin, house)
+    most = _room_for(plugin, options.max_people)
 
     async def start() -> None:
         switchboard.listens_at(plugin.addresses, options.advertise)
-        house.settle(_ground(plugin, options, switchboard), plugin.state_dir / "chat", options.max_people)
+        house.settle(_ground(plugin, options, switchboard), plugin.state_dir / "chat", most)
         people.start()
 
     plugin.on_start(start)
@@ -91,12 +95,24 @@ def setup(plugin: Plugin, options: Options) -> None:
         plugin.route(method, path, handler(people.sent_on(errand)), guard="person", max_body=MAX_BODY)
 
 
+def _room_for(plugin: Plugin, wanted: int) -> int:
+    """How many people can be held with the files that the system lets us have open."""
+    people = max(1, plugin.take_files(FILES_EACH * wanted) // FILES_EACH)
+    if people < wanted:
+        plugin.log.warning(
+            f"[plugin:{plugin.name}] max_people = {wanted}: only {people} are let in, whose peers take a quarter of "
+            f"the files that this system lets us open; raise its limit (ulimit -n {16 * wanted}) for more"
+        )
+    return people
+
+
 def _ground(plugin: Plugin, options: Options, switchboard: Switchboard) -> Ground:
     if not options.trackers:
         plugin.service("tracker")  # a server without one wants others
     return Ground(
         plugin.reactor, Pool(plugin), plugin.http,
-        tuple(f"http://{one}" for one in options.trackers) or (InsideTracker(lambda: plugin.service("tracker")),),
+        tuple(f"http://{one}" for one in options.trackers)
+        or (InsideTracker(plugin.reactor, lambda: plugin.service("tracker")),),
         switchboard, Settings(burst=options.burst, rate=options.rate, seeks=True), plugin.unix_time,
     )  # fmt: skip
 
@@ -110,6 +126,7 @@ class People:
         self._sessions: Any = None
         self._forget: Callable[[], object] = lambda: None
         self._version = -1
+        self._tries: dict[str, Tries] = {}
 
     def start(self) -> None:
         self._sessions = self._plugin.service("sessions")
@@ -124,11 +141,12 @@ class People:
         for request in self._house.requests:
             self._sessions.touch(request)
 
-    def look_around(self) -> None:
+    async def look_around(self) -> None:
+        """As often as the list changes, but in one round at a time."""
         version = self._plugin.service("tracker").version
         if version != self._version:
             self._version = version
-            self._house.look_around()
+            await self._house.look_around()
 
     async def _hold_again(self) -> None:
         for wait in HOLD_AGAIN:
@@ -177,7 +195,18 @@ class People:
             held = await self._house.of(self._user(request.user or ""))
         except HTTPError as error:
             raise Turned(1013, error.message[:100]) from None
+        if held.user.is_guest:  # who is put off could come in under another name
+            held.desk.tries = self._tries_of(request.client)
         return held.desk
+
+    def _tries_of(self, address: str) -> Tries:
+        """Of all guests from one network."""
+        network = network_of(address)
+        tries = self._tries.pop(network, None) or Tries(self._plugin.reactor)
+        self._tries[network] = tries
+        if len(self._tries) > MOST_NETWORKS:
+            del self._tries[next(iter(self._tries))]
+        return tries
 
     def sent_on(self, errand: Callable[[Errands, Request], Any]) -> Callable[[Request], Any]:
         """To the peer of whoever asks."""

@@ -76,6 +76,7 @@ class Held:
             ground.reactor, ground.client, ground.trackers, self._facts, callbacks, random=chance,
             leases=identity.leases, lan_address=lambda: ground.switchboard.address.host,
         )  # fmt: skip
+        self.node.wants_keys = self.trackers.renew
         self.chat = Chat(self.node, self.trackers)
         self.errands = Errands(self.chat, history, receipts)
 
@@ -97,11 +98,8 @@ class Held:
         if erase:
             await self._ground.store.run(shutil.rmtree, self._directory, True)
 
-    def look_around(self) -> None:
+    async def look_around(self) -> None:
         """The list is another one: do not wait until it is asked for again."""
-        self._ground.reactor.spawn(self._look_around())
-
-    async def _look_around(self) -> None:
         try:
             await self.trackers.fetch()
         except TrackerError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from plugins.chat.held import Ground, Held, User, hold
-from reactor import Future, HTTPError, Reactor, ReactorError, Request, Task
+from reactor import Future, HTTPError, Reactor, ReactorError, Request, Task, sleep
 
 GUEST: Final = "guest-"
 ACCOUNT: Final = "user-"
@@ -98,14 +98,12 @@ class House:
                 await self._ground.store.run(shutil.rmtree, place, True)
         return troubles
 
-    def look_around(self) -> None:
+    async def look_around(self) -> None:
         """The tracker's list has changed; everybody sees it, one after the other, so that nothing else has to wait."""
-        for place, user in enumerate(list(self._held)):
-            self._reactor.call_later(place * BETWEEN, self._let_look, user)
-
-    def _let_look(self, user: str) -> None:
-        if user in self._held:
-            self._held[user].look_around()
+        for user in list(self._held):
+            if user in self._held:
+                await self._held[user].look_around()
+                await sleep(BETWEEN)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

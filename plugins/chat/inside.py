@@ -11,9 +11,12 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from peer.trackers.answers import Listed, Refused, Taken, TrackerError
-from reactor import HTTPError, ReactorError
+from peer.turns import Turns
+from reactor import HTTPError, Reactor, ReactorError
 
 T = TypeVar("T")
+
+LOOKS_A_TURN: Final = 4  # at a channel; who sees a full one for the first time has 2 ms to do
 
 
 class Service(Protocol):
@@ -35,9 +38,10 @@ class InsideTracker:
     name = "of this server"
     is_local = True
 
-    def __init__(self, service: Callable[[], Service]) -> None:
+    def __init__(self, reactor: Reactor, service: Callable[[], Service]) -> None:
         """`service` is asked for each time: a reload brings another one."""
         self._service = service
+        self._turns = Turns(reactor, LOOKS_A_TURN)
         self._taken: tuple[int, Taken] = (-1, Taken((), 0))
 
     @property
@@ -60,9 +64,10 @@ class InsideTracker:
         return msgspec.convert(answer or {"status": "success"}, kind, from_attributes=True)
 
     async def list(self, channel: str = "") -> Taken:
-        service = self._service()
         if channel:
-            return _taken(service.list(channel))
+            await self._turns.next()
+            return _taken(self._service().list(channel))
+        service = self._service()
         if self._taken[0] != service.version:  # one for all who are held here
             self._taken = service.version, _taken(service.list())
         return self._taken[1]

@@ -343,8 +343,8 @@ def _may_change(peer: Peer, who: Credentials) -> bool:
 
 def _closed(channel: Channel, path: str) -> Refused:
     if channel.policy == "password":
-        return Refused("wrong_password", f"{channel.name} wants its password, given to /add-list", path)
-    return Refused("not_invited", f"{channel.name} wants an invite from its owner, given to /add-list", path)
+        return Refused("wrong_password", f"{channel.name} wants its password", path)
+    return Refused("not_invited", f"{channel.name} wants an invite from its owner", path)
 
 
 def _view(channel: Channel) -> Joined:

@@ -52,6 +52,45 @@ def test_the_same_key_is_the_same_message(chat: ChatApp) -> None:
     assert bob.texts == ["once", "once"]
 
 
+def members(page: Page, id_: str) -> set[str]:
+    """As the page was told last."""
+    told = [told["conversation"]["members"] for told in page.all("conversation") if told["conversation"]["id"] == id_]
+    return set(told[-1])
+
+
+@pytest.mark.parametrize(
+    "policies", [({"policy": "password", "password": "x"},), ({"policy": "invited"}, {"policy": "open"})]
+)
+def test_a_new_policy_costs_a_channel_no_member_and_no_message(
+    chat: ChatApp, policies: tuple[dict[str, str], ...]
+) -> None:
+    ann, bob = both_in(chat)
+    chat.advance(12)  # so that nobody renews just now
+    for policy in policies:
+        ann.do("policy", channel="dev", **policy)
+        id_ = ann.say("#dev", "for members")
+        assert members(ann, "#dev") == {ann.id, bob.id}
+        chat.advance(1)
+        assert ann.states(id_)[-1] == ("delivered", 1, 1)
+        id_ = bob.say("#dev", "from a member")
+        chat.advance(1)
+        assert bob.states(id_)[-1] == ("delivered", 1, 1)
+    assert members(ann, "#dev") == members(bob, "#dev") == {ann.id, bob.id}
+
+
+def test_who_is_put_out_is_out_at_once(chat: ChatApp) -> None:
+    ann, bob = both_in(chat)
+    ann.do("policy", channel="dev", policy="invited")
+    chat.advance(1)
+    ann.do("remove", channel="dev", peer=bob.id)
+    chat.advance(3)
+    assert members(ann, "#dev") == {ann.id}
+    assert [told["id"] for told in bob.all("gone")] == ["#dev"]
+    ann.say("#dev", "alone")
+    chat.advance(1)
+    assert bob.texts == []
+
+
 def test_a_guest_is_shown_as_one_to_everybody(chat: ChatApp) -> None:
     ann, bob = both_in(chat)
     (person,) = [told["person"] for told in ann.all("person")][-1:]
@@ -131,7 +170,7 @@ def test_who_closes_every_page_is_away_after_a_moment(chat: ChatApp) -> None:
     bob.transport.abort()
     chat.advance(4)
     assert ann.presence("Bob")[-1] == "here"  # it may only load the page again
-    chat.advance(2)
+    chat.advance(8)
     assert ann.presence("Bob")[-1] == "away"
 
 
@@ -152,12 +191,23 @@ def test_a_reload_of_the_page_is_no_absence(chat: ChatApp) -> None:
 def test_a_direct_message_finds_its_way_without_a_channel(chat: ChatApp) -> None:
     ann, bob = chat.page(chat.admin()), chat.page(chat.guest("Bob"))
     chat.advance(1)
-    assert ann.presence("Bob") == ["here"]
+    assert ann.presence("Bob") == ["listed"]
     id_ = ann.say(f"@{bob.id}", "psst")
     chat.advance(1)
     assert bob.texts == ["psst"]
     assert ann.states(id_)[-1] == ("delivered", 1, 1)
     assert [told["conversation"]["title"] for told in bob.all("conversation")] == ["admin"]
+    assert ann.presence("Bob")[-1] == "here"
+
+
+def test_nobody_is_called_here_whom_we_have_not_heard(chat: ChatApp) -> None:
+    ann, bob = chat.page(chat.admin()), chat.page(chat.guest("Bob"))
+    bob.transport.abort()
+    chat.advance(20)
+    assert ann.presence("Bob") == ["listed"]
+    ann.do("open", peer=bob.id)
+    chat.advance(1)
+    assert ann.presence("Bob")[-1] == "away"
 
 
 def test_too_many_tabs_close_the_oldest(chat: ChatApp) -> None:

@@ -175,7 +175,7 @@ def ask(app: TestApp, question: Any) -> Any:
 
 
 def test_the_tracker_inside_answers_as_the_one_outside(app: TestApp) -> None:
-    tracker = InsideTracker(lambda: app.service("tracker"))
+    tracker = InsideTracker(app.reactor, lambda: app.service("tracker"))
     me: dict[str, Any] = {"peer_id": "65113e1d", "lease": 32 * "a"}
     version = tracker.version
     fields = {"v": 1, "username": "Ann", "port": 8000, "ip": "10.0.0.1", "channels": ["dev"]}
@@ -198,7 +198,7 @@ def test_the_tracker_inside_answers_as_the_one_outside(app: TestApp) -> None:
 
 
 def test_its_refusals_have_their_codes(app: TestApp) -> None:
-    tracker = InsideTracker(lambda: app.service("tracker"))
+    tracker = InsideTracker(app.reactor, lambda: app.service("tracker"))
     with pytest.raises(Refused) as refused:
         ask(app, tracker.post("/connect-peer", Done, peer_id="nobody"))
     assert (refused.value.status, refused.value.code) == (404, "unknown_peer")

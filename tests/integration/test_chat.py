@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +16,15 @@ from peers import Peer
 from server import ROOT, Server, curl, wait_until, write_config
 from websockets.exceptions import InvalidStatus
 
-AUTH = f"index = {ROOT}/www/index.html\nguests = loopback"
+from bench.process import free_port
+
+PLUGINS = {"auth": f"index = {ROOT}/www/index.html\nguests = loopback", "chat": "# as it is"}
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    return write_config(tmp_path / "config.ini", {"auth": AUTH, "chat": "# as it is"})
+    """With a port that a server which is started again has once more."""
+    return write_config(tmp_path / "config.ini", PLUGINS, listen=f"127.0.0.1:{free_port()}")
 
 
 @pytest.fixture
@@ -39,6 +44,7 @@ def members(page: PageSocket, conversation: str, *ids: str) -> None:
     )
 
 
+@pytest.mark.alone
 def test_two_browsers_and_a_terminal_talk_in_a_channel(server: Server, tmp_path: Path) -> None:
     ann_cookie, bob_cookie = log_in(server.url), come_as_guest(server.url, "Bob")
     with (
@@ -75,7 +81,7 @@ def test_direct_messages_go_both_ways_without_a_channel(server: Server, tmp_path
         PageSocket(server.url, ann_cookie) as ann,
         PageSocket(server.url, bob_cookie) as bob,
     ):
-        ann.wait_person("cid", "here")
+        ann.wait_person("cid", "listed")
         ann.do("open", peer="cid")
         ann.wait("conversation", lambda told: told["conversation"]["id"] == "@cid")
         id_ = ann.say("@cid", "psst")
@@ -96,7 +102,7 @@ def test_direct_messages_go_both_ways_without_a_channel(server: Server, tmp_path
 def test_a_message_to_somebody_who_is_not_there_waits_for_them(server: Server, tmp_path: Path) -> None:
     with PageSocket(server.url, log_in(server.url)) as ann:
         with Peer(tmp_path, "cid", server.port) as cid:
-            ann.wait_person("cid", "here")
+            ann.wait_person("cid", "listed")
             ann.do("open", peer="cid")
             ann.say("@cid", "first")
             cid.wait_for("first")
@@ -181,7 +187,7 @@ def test_a_page_goes_on_where_it_was(server: Server) -> None:
 
 def test_nothing_is_lost_over_a_restart(config: Path, tmp_path: Path) -> None:
     with Server(config) as server:
-        port, cookie, guest = server.port, log_in(server.url), come_as_guest(server.url, "Bob")
+        cookie, guest = log_in(server.url), come_as_guest(server.url, "Bob")
         with PageSocket(server.url, cookie) as ann, PageSocket(server.url, guest) as bob:
             for page in (ann, bob):
                 page.do("join", channel="dev")
@@ -193,7 +199,6 @@ def test_nothing_is_lost_over_a_restart(config: Path, tmp_path: Path) -> None:
             server.send_signal(15)
             assert ann.wait_closed()[0] == 1001
         server.wait_stopped()
-    config.write_text(config.read_text().replace("127.0.0.1:0", f"127.0.0.1:{port}"))
     with Server(config) as server, PageSocket(server.url, cookie, run=run, since=since, pending=[done]) as ann:
         assert (ann.id, ann.welcome["full"]) == (id_, False)
         assert ann.welcome["messages"] == []
@@ -221,7 +226,7 @@ def test_the_end_of_the_login_closes_every_page_and_ends_the_peer(server: Server
     cookie = come_as_guest(server.url, "Bob")
     place = server.config.parent / "var/chat"
     with PageSocket(server.url, log_in(server.url)) as ann, PageSocket(server.url, cookie) as bob:
-        ann.wait_person("Bob", "here")
+        ann.wait_person("Bob", "listed")
         assert len(list(place.glob("guest-*"))) == 1
         assert curl("-X", "POST", "-H", f"Cookie: {cookie}", server.url + "/logout").status == 200
         assert bob.wait_closed(2)[0] == 4401
@@ -265,16 +270,15 @@ def test_who_does_not_speak_as_a_page_does_is_closed(server: Server) -> None:
 
 def test_somebody_muted_is_not_heard_also_after_a_restart(config: Path) -> None:
     with Server(config) as server:
-        port, cookie, guest = server.port, log_in(server.url), come_as_guest(server.url, "Bob")
+        cookie, guest = log_in(server.url), come_as_guest(server.url, "Bob")
         with PageSocket(server.url, cookie) as ann, PageSocket(server.url, guest) as bob:
-            ann.wait_person("Bob", "here")
+            ann.wait_person("Bob", "listed")
             ann.do("mute", peer=bob.id, muted=True)
             ann.wait("person", lambda told: told["person"]["muted"])
             id_ = bob.say(f"@{ann.id}", "hey")
             state = bob.wait_state(id_, "failed", 0, 1)
             assert state["reasons"] == [{"peer": ann.id, "state": "failed", "reason": "refused: muted"}]
         server.stop()
-    config.write_text(config.read_text().replace("127.0.0.1:0", f"127.0.0.1:{port}"))
     with Server(config) as server, PageSocket(server.url, guest) as bob, PageSocket(server.url, cookie) as ann:
         bob.wait_state(bob.say(f"@{ann.id}", "hey again"), "failed", 0, 1)
         ann.do("mute", peer=bob.id, muted=False)
@@ -299,8 +303,10 @@ def test_who_has_no_page_open_is_away(server: Server, tmp_path: Path) -> None:
             ann.wait_person("Bob", "here")
 
 
-def test_a_channel_of_ones_own(server: Server) -> None:
+def test_a_channel_of_ones_own(tmp_path: Path) -> None:
+    config = write_config(tmp_path / "config.ini", {**PLUGINS, "tracker": "interval = 2s"})  # who is put out hears then
     with (
+        Server(config) as server,
         PageSocket(server.url, log_in(server.url)) as ann,
         PageSocket(server.url, come_as_guest(server.url, "Bob")) as bob,
     ):
@@ -317,7 +323,7 @@ def test_a_channel_of_ones_own(server: Server) -> None:
         ann.say("#club", "inside")
         bob.wait_text("inside")
         ann.do("remove", channel="club", peer=bob.id)
-        assert bob.wait("gone", seconds=45)["id"] == "#club"
+        assert bob.wait("gone")["id"] == "#club"
         ann.do("policy", channel="club", policy="invited")
         assert bob.ask("join", channel="club")["code"] == "not_invited"
         invite = ann.do("invite", channel="club")["invite"]
@@ -327,7 +333,7 @@ def test_a_channel_of_ones_own(server: Server) -> None:
 def test_programs_post_as_the_user(server: Server, tmp_path: Path) -> None:
     cookie = log_in(server.url)
     with Peer(tmp_path, "cid", server.port) as cid, PageSocket(server.url, cookie) as ann:
-        ann.wait_person("cid", "here")
+        ann.wait_person("cid", "listed")
         ann.do("open", peer="cid")
         ann.wait_person("cid", "here")
         body = json.dumps({"peer_id": "cid", "message": "by curl", "wait": 5})
@@ -396,3 +402,11 @@ def test_a_peer_of_ones_own_has_a_page_for_who_knows_its_token(server: Server, t
             dee.wait_for("Delivered to 1 of 1 in channel dev: from the page")
             dee.ask("leave dev", "Left channel: dev")
             assert page.wait("gone")["id"] == "#dev"
+
+
+def test_check_says_how_many_people_the_system_has_room_for(config: Path) -> None:
+    line = f"ulimit -n 400; exec {sys.executable} -m reactor -c {config} --check"
+    done = subprocess.run(["sh", "-c", line], cwd=ROOT, text=True, capture_output=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if "max_people = 200: only 25 are let in" in line]
+    assert "max_connections = 236" in done.stdout  # less 64 of the server, and four for each

@@ -24,6 +24,8 @@ from relay import Relay
 from server import ENVIRONMENT, ROOT, Server, curl, write_config
 from test_browser import ARTEFACTS, CONTRAST, FLAGS, SIZES
 
+from bench.process import free_port
+
 NAME = "room.test"
 PASSWORD = "correct horse battery"
 AUTH = f"index = {ROOT}/www/index.html\nguests = loopback\ndemo = no"
@@ -62,7 +64,9 @@ def add_account(config: Path, name: str) -> None:
 
 
 def make_config(directory: Path, auth: str = AUTH) -> Path:
-    config = write_config(directory / "config.ini", {"auth": auth, "chat": "# as it is"})
+    """With a port that a server which is started again has once more."""
+    plugins = {"auth": auth, "chat": "# as it is"}
+    config = write_config(directory / "config.ini", plugins, listen=f"127.0.0.1:{free_port()}")
     add_account(config, "ann")
     return config
 
@@ -171,6 +175,7 @@ def come(browser: Browser, server: Server, host: str) -> Iterator[Come]:
 # -- talking ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_two_browsers_and_a_terminal_in_a_channel(come: Come, server: Server, tmp_path: Path) -> None:
     ann, bob = come(), come()
     ann.log_in()
@@ -263,7 +268,31 @@ def test_a_reload_shows_everything_again_and_once(come: Come) -> None:
     assert ann.texts == ["before", "after"]
 
 
-def test_ten_seconds_without_a_network_lose_nothing(come: Come, server: Server) -> None:
+def test_who_is_put_out_on_a_phone_is_led_back_to_the_list(come: Come) -> None:
+    ann, bob = come(), come(viewport={"width": 320, "height": 640})
+    ann.log_in()
+    bob.come_in("Bob")
+    channel = fresh("phone")
+    for visitor in (ann, bob):
+        visitor.join(channel)
+    ann.write("hello")
+    bob.sees("hello")
+    code = """async ([channel, peer]) => {
+        const socket = new WebSocket(`ws://${location.host}/ws`, "reactor-chat.1");
+        await new Promise((resolve) => socket.addEventListener("open", resolve));
+        for (const said of [{type: "hello"}, {type: "policy", ref: 1, channel, policy: "invited"},
+                            {type: "remove", ref: 2, channel, peer}]) socket.send(JSON.stringify(said));
+        await new Promise((resolve) => socket.addEventListener("message", ({data}) =>
+            JSON.parse(data).ref === 2 && resolve()));
+        socket.close();
+    }"""
+    ann.page.evaluate(code, [channel, bob.id])
+    expect(bob.page.get_by_role("button", name="Join or start a channel")).to_be_visible()
+    expect(bob.page.get_by_role("textbox", name=re.compile("Message to"))).to_be_hidden()
+    expect(ann.page.locator("#head")).to_contain_text("1 member")
+
+
+def test_ten_seconds_without_a_network_lose_nothing(come: Come, server: Server, host: str) -> None:
     bob = come()
     with Relay(server.port) as relay:
         ann = come(relay.port)
@@ -281,7 +310,7 @@ def test_ten_seconds_without_a_network_lose_nothing(come: Come, server: Server) 
         ann.write("written offline")
         ann.sees_state("written offline", "Waiting")
         bob.write("said meanwhile")
-        time.sleep(10)
+        time.sleep(10 if host == NAME else 1)  # once is enough
         relay.mend()
         ann.context.set_offline(False)
         ann.is_connected(20)
@@ -306,7 +335,6 @@ def test_a_restart_of_the_server_loses_nothing(come: Come, tmp_path: Path) -> No
         server.stop()
     expect(ann.page.locator("#connection")).to_contain_text("No connection")
     ann.write("written meanwhile")
-    config.write_text(config.read_text().replace("127.0.0.1:0", f"127.0.0.1:{port}"))
     with Server(config) as server:
         for visitor in (ann, bob):
             visitor.is_connected(40)

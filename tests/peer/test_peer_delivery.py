@@ -737,6 +737,25 @@ def test_a_jump_of_more_than_a_million_is_clamped(mesh: Mesh) -> None:
     assert ann.send("raw", "hi").entry.lamport == 1_000_001
 
 
+def test_what_a_newcomer_says_first_stands_behind_what_was_said_before(mesh: Mesh) -> None:
+    ann = mesh.start("ann", "x")
+    raw(mesh).send("old", lamport=40)
+    mesh.start("bob", "x")
+    mesh.link("bob", "ann")  # who dials hears it in the answer,
+    mesh.start("cid", "x")
+    mesh.link("ann", "cid")  # and who is dialled in the handshake
+    assert [mesh.nodes[name].say("x", "new").entry.lamport for name in ("bob", "cid")] == [41, 41]
+    assert ann.author.lamport == 40
+
+
+def test_the_time_of_a_handshake_may_be_missing_and_is_clamped(mesh: Mesh) -> None:
+    ann = mesh.start("ann")
+    raw(mesh, "old")
+    assert ann.author.lamport == 0
+    raw(mesh, "liar", lamport=2**53)
+    assert ann.author.lamport == 1_000_000
+
+
 def test_both_counters_go_on_after_a_restart(mesh: Mesh) -> None:
     disk = Disk(mesh.reactor)
     ann = mesh.start("ann", store=disk)

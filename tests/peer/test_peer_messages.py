@@ -44,7 +44,8 @@ often = settings(derandomize=True, deadline=None, max_examples=500)
 HELLO: dict[str, Any] = {
     "peer_id": "65113e1d", "to": "b0b", "v": 1, "min_v": 1, "caps": ["x"], "username": "Ann", "instance": "0f" * 16,
     "epoch": "ab" * 8, "have": {"epoch": "cd" * 8, "upto": 7, "refused": [[3, "flood"]]}, "backlog": 2,
-    "listen_port": 9101, "channels": ["lobby"], "nonce": "4e" * 16, "timestamp": "2024-05-01T12:00:00.000Z",
+    "listen_port": 9101, "channels": ["lobby"], "nonce": "4e" * 16, "lamport": 41,
+    "timestamp": "2024-05-01T12:00:00.000Z",
 }  # fmt: skip
 TEXT: dict[str, Any] = {
     "id": f"65113e1d:{'ab' * 8}:12", "seq": 5, "peer_id": "65113e1d", "username": "Ann", "channel": "lobby",
@@ -65,9 +66,10 @@ WIRE: dict[str, dict[str, Any]] = {
     "error": {"code": "bad_json", "message": "no"},
 }
 HAVE = Have("cd" * 8, 7, (Refusal(3, "flood"),))
+GREETING = HELLO | {"have": HAVE, "caps": ("x",), "channels": ("lobby",)}
 MESSAGES: dict[str, Message] = {
-    "handshake": Handshake(**HELLO | {"have": HAVE}),
-    "handshake_ack": HandshakeAck(**HELLO | {"have": HAVE}),
+    "handshake": Handshake(**GREETING),
+    "handshake_ack": HandshakeAck(**GREETING),
     "chat": Chat(**TEXT),
     "broadcast": Broadcast(**TEXT | {"channel": "broadcast"}),
     "ack": Ack(upto=9),
@@ -174,7 +176,7 @@ def test_a_field_of_a_wrong_type_is_named(type_: str, field: str) -> None:
      ("handshake", "have", {"epoch": "ab" * 8, "upto": 1, "refused": [[0, "x"]]}),
      ("handshake", "have", {"epoch": "ab" * 8, "upto": 1, "refused": [[1]]}),
      ("handshake", "channels", (MAX_CHANNELS + 1) * ["x"]), ("handshake", "channels", [""]),
-     ("handshake", "caps", 65 * ["x"]),
+     ("handshake", "caps", 65 * ["x"]), ("handshake", "lamport", -1), ("handshake", "lamport", 2**53 + 1),
      ("chat", "seq", -1), ("chat", "seq", 2**53 + 1), ("chat", "seq", 10**40), ("chat", "lamport", -1),
      ("chat", "channel", (MAX_NAME + 1) * "x"), ("chat", "id", 300 * "x"), ("chat", "message", None),
      ("ack", "upto", -1), ("ack", "upto", 2**53 + 1), ("refuse", "seq", 0), ("refuse", "code", 65 * "x"),

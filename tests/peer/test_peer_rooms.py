@@ -283,6 +283,58 @@ def test_an_open_channel_that_is_closed_asks_for_proofs_from_then_on(mesh: Mesh)
     assert not peer.speaks_in("club")
 
 
+def listed_in_club(mesh: Mesh) -> None:
+    mesh.nodes["ann"].listed([Listed("raw", "", Address("raw", PORT), ("club",))])
+
+
+def test_who_is_listed_stays_a_member_while_the_new_key_goes_round_and_gets_nothing_before(mesh: Mesh) -> None:
+    ann = mesh.start("ann", "club")
+    peer = Member(mesh, "raw", "club")
+    listed_in_club(mesh)
+    mesh.advance(9)
+    ann.keys({"club": KEY})
+    assert [contact.peer_id for contact in ann.members("club")] == ["raw"]
+    letter = ann.say("club", "hi")
+    for _ in range(10):  # the link is older than a proof may take
+        mesh.advance(5)
+        peer.say("ping", n=1)
+    assert not peer.frames("chat") and letter.states["raw"].value == "queued"
+    assert not peer.speaks_in("club")
+    peer.declare(club=peer.proof("club"))
+    assert [text["message"] for text in peer.frames("chat")] == ["hi"]
+
+
+def test_who_says_on_the_link_that_it_has_left_is_no_member_whatever_is_listed(mesh: Mesh) -> None:
+    closed(mesh)
+    peer = Member(mesh, "raw", "club")
+    listed_in_club(mesh)
+    peer.declare()
+    assert not mesh.nodes["ann"].members("club")
+
+
+def test_who_may_have_missed_a_key_asks_for_it_but_not_all_the_time(mesh: Mesh) -> None:
+    ann = mesh.start("ann", "club")
+    asked: list[float] = []
+    ann.wants_keys = lambda: asked.append(mesh.reactor.now)
+    peer = Member(mesh, "raw", "club")
+    peer.declare("club", "other")
+    assert not asked
+    for _ in range(3):
+        peer.declare(club=peer.proof("club"))  # it has one, and we have none
+        mesh.advance(0)
+    mesh.advance(1)
+    assert len(asked) == 1
+    mesh.advance(1)
+    assert len(asked) == 2
+    ann.keys({"club": KEY})
+    peer.declare(club=peer.proof("club"))
+    mesh.advance(5)
+    assert len(asked) == 2
+    peer.declare("club")  # we have one, and it has none
+    mesh.advance(0)
+    assert len(asked) == 3
+
+
 def test_keys_of_channels_that_we_are_not_in_put_us_into_none(mesh: Mesh) -> None:
     ann = mesh.start("ann")
     ann.keys({"club": KEY})

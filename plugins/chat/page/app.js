@@ -201,6 +201,7 @@ class App {
     const { current, conversations } = this.store;
     if (current === null || conversations.has(current) || find("app").hidden) return;
     this.store.show(null);
+    document.body.dataset.view = "start"; // nothing is shown that could stay
     goInstead(null);
   }
 

@@ -58,8 +58,14 @@ export class JoinDialog {
     const { channel } = this;
     if (channel === "") return;
     const code = await this.dialog.attempt(() => this.join(channel));
-    if (code === "wrong_password") this.ask(this.password, `#${channel} wants its password.`);
-    else if (code === "not_invited") this.ask(this.invite, `#${channel} lets in whom its owner has invited.`);
+    if (code === "wrong_password")
+      this.ask(this.password, `#${channel} wants its password.`, `That is not the password of #${channel}.`);
+    else if (code === "not_invited")
+      this.ask(
+        this.invite,
+        `#${channel} lets in whom its owner has invited.`,
+        `That is no invitation to #${channel}, or it was used already.`,
+      );
   }
 
   async join(channel) {
@@ -67,10 +73,9 @@ export class JoinDialog {
     go(`#${channel}`);
   }
 
-  ask({ label, input }, words) {
-    const isFirst = label.hidden || input.value === "";
+  ask({ label, input }, first, again) {
+    this.dialog.wrong.textContent = label.hidden || input.value === "" ? first : again;
     label.hidden = false;
-    if (isFirst) this.dialog.wrong.textContent = words;
     input.focus();
     input.select();
   }

@@ -5,7 +5,7 @@ import { clean } from "./names.js";
 import { hrefOf } from "./routes.js";
 import { badge, called, face, PRESENCE, unread } from "./rows.js";
 
-const RANK = { here: 0, away: 1, connecting: 2, offline: 3 };
+const RANK = { here: 0, listed: 1, away: 2, connecting: 3, offline: 4 };
 
 const byPresence = (a, b) =>
   RANK[a.state] - RANK[b.state] || clean(a.name).localeCompare(clean(b.name)) || (a.id < b.id ? -1 : 1);

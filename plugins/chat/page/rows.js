@@ -3,7 +3,14 @@
 import { icon, make } from "./dom.js";
 import { clean, hue, initials } from "./names.js";
 
-export const PRESENCE = { here: "here", away: "away", connecting: "connecting", offline: "offline" };
+// Who is listed and not linked may be there or not.
+export const PRESENCE = {
+  here: "here",
+  listed: "reachable",
+  away: "away",
+  connecting: "connecting",
+  offline: "offline",
+};
 const MOST_SHOWN = 99;
 
 export function badge(unread) {
