@@ -7,6 +7,11 @@ VENV_LOAD := .venv-load
 BIN    := $(VENV)/bin
 CONFIG ?= config.ini
 PORT   ?= 9101
+# A process for each core, and what bounds a time when they are done. They start hundreds of others, which must not
+# compile everything anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+BESIDE := $(PYTEST) -n auto --dist worksteal -m "not alone"
+ALONE  := $(PYTEST) -m alone
 # Found where they are used, installed with apt by `make test` if that is possible.
 DEBIAN_TEST  := chromium curl nginx
 DEBIAN_BENCH := wrk
@@ -32,17 +37,21 @@ topology: $(VENV)/.run  ## a proxy, two backends and a web application, shown an
 check: $(VENV)/.run  ## show what the config would do, and open nothing
 	@$(BIN)/python -m reactor -c $(CONFIG) --check
 
-test: $(VENV)/.test debian-test lint unit integration  ## everything: style, types, unit tests, real processes, a real browser
+test: $(VENV)/.test debian-test lint  ## everything: style, types, unit tests, real processes, a real browser
+	$(BESIDE)
+	$(ALONE)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-unit: $(VENV)/.test  ## the fast tests only
-	$(BIN)/python -m pytest --ignore=tests/integration
+unit: $(VENV)/.test  ## without ports and processes
+	$(BESIDE) --ignore=tests/integration
+	$(ALONE) --ignore=tests/integration
 
 integration: $(VENV)/.test debian-test  ## real sockets, processes and a browser
-	$(BIN)/python -m pytest tests/integration
+	$(BESIDE) tests/integration
+	$(ALONE) tests/integration
 
 simulate: $(VENV)/.test  ## 10,000 schedules of everything that can go wrong between peers (SCHEDULES=, SEED=; 3 minutes)
 	$(BIN)/python tests/simulation/simulate.py
@@ -51,10 +60,10 @@ fuzz: $(VENV)/.test  ## change bytes at random, led by coverage, until something
 	$(BIN)/python tests/fuzz/fuzz.py
 
 chaos: $(VENV)/.test  ## ten real peers, killed and started again for half a minute
-	CHAOS_SECONDS=30 $(BIN)/python -m pytest tests/integration/test_peer_chaos.py
+	CHAOS_SECONDS=30 $(PYTEST) tests/integration/test_peer_chaos.py
 
 soak: $(VENV)/.test  ## 100,000 connections that come and go in every way, and then nothing of them is left (CONNECTIONS=)
-	SOAK_CONNECTIONS=$(or $(CONNECTIONS),100000) $(BIN)/python -m pytest tests/integration/test_leaks.py
+	SOAK_CONNECTIONS=$(or $(CONNECTIONS),100000) $(PYTEST) tests/integration/test_leaks.py
 
 # -- measuring: docs/benchmarks.md -----------------------------------------------------------------------------------
 

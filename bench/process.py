@@ -15,8 +15,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import IO, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -28,10 +29,13 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Of 127.0.0.1. The system gives none of these out by itself (`ip_local_port_range`): who comes to it a moment
+    later, or comes back to it, finds it free still.
+    """
+    while True:
+        port = SystemRandom().randrange(20_000, 32_768)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def bound_to(cores: Sequence[int]) -> Callable[[], None]:

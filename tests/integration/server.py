@@ -36,7 +36,8 @@ def write_config(
     path: Path, plugins: Mapping[str, str] | None = None, *, listen: str = "127.0.0.1:0", server: str = ""
 ) -> Path:
     """A config with login, files and tracker, as `config.ini` has them. `plugins` adds sections or replaces them; an
-    empty one takes a section away. The state directory is `var` beside the file.
+    empty one takes a section away. The state directory is `var` beside the file. A server that reads the file meanwhile
+    has the one before.
     """
     sections = {
         "auth": f"index = {ROOT}/www/index.html",
@@ -46,8 +47,9 @@ def write_config(
     sections.update(plugins or {})
     parts = [f"[server]\nlisten = {listen}\nstate_dir = var\n{server}\n"]
     parts += [f"[plugin:{name}]\n{text}\n" for name, text in sections.items() if text]
-    path.write_text("\n".join(parts))
-    return path
+    new = path.with_name(path.name + ".new")
+    new.write_text("\n".join(parts))
+    return new.replace(path)
 
 
 def command(config: Path) -> list[str]:
@@ -145,7 +147,7 @@ class Server:
     def wait_stopped(self, seconds: float = STOP_SECONDS) -> None:
         status = self.process.wait(seconds)
         assert status == 0, f"exit status {status}:\n{self.stderr}"
-        assert self.complaints == []
+        assert not self.complaints, self.complaints
 
     def kill(self) -> None:
         """End it and all that it started, without asking."""

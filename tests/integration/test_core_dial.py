@@ -10,6 +10,7 @@ import pytest
 from loopback import HOSTS, Loop, Recorder, descriptors, has_ipv6, loop
 
 import reactor.core.dial
+from bench.process import free_port
 from reactor.core.address import Address
 from reactor.core.dial import dial
 from reactor.core.offload import Pool
@@ -39,14 +40,6 @@ class Names:
                 for host, port in self.addresses
             ])  # fmt: skip
         return future
-
-
-def free_port() -> int:
-    """A port where nobody listens just now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def server(host: str = "127.0.0.1") -> socket.socket:

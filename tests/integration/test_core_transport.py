@@ -175,6 +175,22 @@ def test_a_write_to_who_is_gone_ends_the_connection(loop: Loop) -> None:
         assert protocol.error is not None
 
 
+@pytest.mark.parametrize("queued", [False, True])
+def test_what_a_peer_has_said_before_its_reset_is_there_though_it_takes_no_more(loop: Loop, queued: bool) -> None:
+    protocol = Recorder()
+    with connected(loop, protocol, buffer=4096) as client:
+        if queued:
+            protocol.transport.write(b"x" * 1_000_000)
+        client.send(b"enough")
+        reset(client)
+        protocol.transport.write(b"more")
+        if queued:
+            protocol.transport._flush()  # the write meets the reset before the read does
+        assert protocol.transport.is_closing and protocol.transport.unread == b"enough"
+        loop.until(lambda: protocol.lost)
+        assert protocol.data == b"" and protocol.error is not None
+
+
 def test_a_protocol_that_fails_costs_its_own_connection_only(loop: Loop) -> None:
     def fail(protocol: Recorder, data: bytes) -> None:
         raise ValueError("bug")

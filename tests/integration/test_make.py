@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from server import ENVIRONMENT, ROOT, Server, connected, curl, wait_until, write_config
+
+from bench.process import free_port
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +30,6 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (environment / path.name).symlink_to(path)
     (environment / ".run").touch()  # what `make` leaves there when it has installed all that the lock names
     return clone
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def test_make_run_starts_prints_and_ends_with_control_c(clone: Path, tmp_path: Path) -> None:

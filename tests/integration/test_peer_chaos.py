@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from peers import Peer
 from server import Server, curl, wait_until, write_config
+
+from bench.process import free_port
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "6"))
 SEED = os.environ.get("CHAOS_SEED", "")
@@ -29,8 +30,7 @@ class Member:
         self.channels = channels
         self._folder = folder
         self._tracker = tracker
-        with socket.create_server(("127.0.0.1", 0)) as sock:
-            self._port = int(sock.getsockname()[1])
+        self._port = free_port()
         self.peer = self._start()
 
     def _start(self) -> Peer:

@@ -15,8 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from backends import wait_for_port
 from peers import Peer
-from server import ENVIRONMENT, ROOT, wait_until, write_config
+from server import ENVIRONMENT, ROOT, Server, command, wait_until, write_config
+
+from bench.process import free_port
 
 A, B = "aaaa1111", "bbbb2222"
 SECONDS = 15.0
@@ -144,41 +147,25 @@ def test_in_a_script_the_end_is_the_last_command(tmp_path: Path) -> None:
 # -- no standard output ------------------------------------------------------------------------------------------------
 
 
-def run_without_output(command: list[str], end: Callable[[subprocess.Popen[bytes]], object]) -> str:
-    """What it complains about; its standard output was closed, as by `>&-`."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command], cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: os.close(1),
-    )  # fmt: skip
-    try:
-        end(process)
-        _, complaints = process.communicate(timeout=SECONDS)
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == 0, complaints
-    return complaints.decode()
-
-
 def test_a_peer_without_standard_output_runs_and_complains_of_nothing(tmp_path: Path) -> None:
-    def end(process: subprocess.Popen[bytes]) -> None:
-        assert process.stdin is not None
-        process.stdin.write(b"channels\nquit\n")
-        process.stdin.flush()
-
     command = ["peer", "0", "--no-tracker", "--listen", "127.0.0.1", "--data", str(tmp_path / "d")]
-    assert run_without_output(command, end) == ""
+    ran = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env=ENVIRONMENT, input=b"channels\nquit\n", stderr=subprocess.PIPE,
+        preexec_fn=lambda: os.close(1), timeout=SECONDS,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def test_a_server_without_standard_output_logs_on(tmp_path: Path) -> None:
-    def end(process: subprocess.Popen[bytes]) -> None:
-        time.sleep(1.5)
-        process.send_signal(signal.SIGHUP)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
-
-    complaints = run_without_output(["reactor", "-c", str(write_config(tmp_path / "config.ini"))], end)
-    assert "Traceback" not in complaints and "info: reloaded" in complaints
+    port = free_port()
+    config = write_config(tmp_path / "config.ini", listen=f"127.0.0.1:{port}")
+    server = Server(config, ["sh", "-c", 'exec "$@" >&-', "sh", *command(config)])
+    try:
+        wait_for_port(port, server.process)
+        server.reload()
+        server.stop()
+    finally:
+        server.kill()
 
 
 # -- descriptors and disks that are gone -------------------------------------------------------------------------------
@@ -211,3 +198,11 @@ def test_a_directory_that_is_removed_is_told_once_and_nothing_is_said_to_be_deli
         assert not any("Delivered" in line and "after" in line for line in bob.lines)
         assert not any("Message from" in line and "after" in line for line in ann.lines)
         assert sum(line.endswith("and start it anew") for line in ann.lines) == 1
+
+
+def test_links_are_bounded_by_the_files_that_the_system_allows(tmp_path: Path) -> None:
+    options = f"0 --no-tracker --plain --listen 127.0.0.1 --data {tmp_path}/x"
+    line = f"ulimit -n 100; exec {sys.executable} -m peer {options}"
+    done = subprocess.run(["sh", "-c", line], cwd=ROOT, input="quit\n", text=True, capture_output=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    assert "This system lets us open 100 files: 36 links at the most, not 256 (`ulimit -n`)" in done.stdout

@@ -14,6 +14,7 @@ import pytest
 from loopback import Loop, loop
 from server import Server, curl, write_config
 
+from bench.process import free_port
 from peer.identity import Leases
 from peer.trackers.answers import Listed, TrackerError
 from peer.trackers.several import Callbacks, Trackers
@@ -81,13 +82,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def ids(server: Server, channel: str = "") -> list[str]:
     answer = curl(server.url + "/get-list" + (f"?channel={channel}" if channel else ""))
     return [peer["peer_id"] for peer in answer.json["peers"]]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def test_two_peers_register_join_find_each_other_and_leave(loop: Loop, server: Server) -> None:

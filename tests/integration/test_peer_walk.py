@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from peers import Peer, settle
 from server import Server, curl, wait_until, write_config
+
+from bench.process import free_port
 
 A, B, C = "aaaa1111", "bbbb2222", "cccc3333"
 
@@ -23,11 +24,6 @@ def tracker(tmp_path: Path) -> Iterator[Server]:
 def listed(server: Server, channel: str = "") -> list[str]:
     answer = curl(f"{server.url}/get-list?channel={channel}" if channel else f"{server.url}/get-list")
     return sorted(peer["peer_id"] for peer in answer.json["peers"])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def test_three_people_chat(tmp_path: Path, tracker: Server) -> None:
@@ -77,7 +73,7 @@ def test_three_people_chat(tmp_path: Path, tracker: Server) -> None:
             ann.ask("history class", "2 messages with class", "you in class: to the class", f"{C} in class: three")
             ann.ask("history bbbb", f"you to {B}: hello   Bob", f"{B}: by name")
             cid.ask("leave class", "[Peer] Left channel: class")
-            settle()
+            wait_until(lambda: "(2 members" in ann.ask("channels", "- class ("), 10.0, lambda: ann.text, ann.process)
             ann.ask("say class two again", "[Peer] Delivered to 1 of 1 in channel class: two again")
             cid.quit()
             ann.wait_for(f"[Peer] Disconnected from peer: {C}")
@@ -148,7 +144,8 @@ def test_the_tracker_is_down_and_comes_back(tmp_path: Path) -> None:
         ann.ask("join class", "[Peer] Failed to join channel class: ")
         ann.ask(f"connect {B} 127.0.0.1 {bob.port}", f"[Peer] Connected to peer: {B}")
         ann.ask("send bbbb without a tracker", f"[Peer] Delivered to {B}: without a tracker")
-        config = write_config(tmp_path / "config.ini", {"auth": "", "static": ""}, listen=f"127.0.0.1:{port}")
+        plugins = {"auth": "", "static": "", "tracker": "interval = 2s"}
+        config = write_config(tmp_path / "config.ini", plugins, listen=f"127.0.0.1:{port}")
         with Server(config) as server:
             for peer in (ann, bob):
                 peer.wait_for("[Peer] Registered with tracker", 40)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from server import ROOT, Answer, Server, connected, curl, wait_until, write_config
+from server import ROOT, START_SECONDS, Answer, Server, connected, curl, wait_until, write_config
 
 LOGIN = ("-d", "username=admin&password=password")
 
@@ -196,6 +196,7 @@ def set_password(config: Path, password: str) -> None:
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_at_once_where_nothing_is_under_way(tmp_path: Path, number: signal.Signals) -> None:
     with Server(write_config(tmp_path / "config.ini")) as server, connected(server) as idle, connected(server) as new:
@@ -232,6 +233,7 @@ def test_a_second_signal_does_not_wait_for_a_request_in_flight(slow_config: Path
         assert "first has stopped" in server.stdout
 
 
+@pytest.mark.alone
 def test_a_request_that_outlasts_the_drain_time_is_cut(tmp_path: Path, slow_config: Path) -> None:
     configure(slow_config, server="drain = 300ms")
     with Server(slow_config) as server, connected(server) as wire:
@@ -260,7 +262,7 @@ def test_a_signal_during_the_start_leaves_no_traceback(tmp_path: Path, milliseco
     try:
         time.sleep(milliseconds / 1000)
         server.send_signal(signal.SIGTERM)
-        assert server.process.wait(3.0) in (0, -signal.SIGTERM)  # the latter: Python itself was not up yet
+        assert server.process.wait(START_SECONDS) in (0, -signal.SIGTERM)  # the latter: Python itself was not up yet
         assert server.complaints == []
     finally:
         server.kill()
@@ -323,6 +325,8 @@ def test_a_config_that_is_wrong_changes_nothing(slow_config: Path, section: str,
     with Server(slow_config) as server, connected(server) as wire:
         configure(slow_config, "second", {section: text})
         server.reload("not reloaded, the old configuration stays: ")
+        if section == "broken":
+            server.wait_for("    ZeroDivisionError: ")  # the last line of its traceback
         lines = [line for line in server.complaints if not line.startswith("    ")]
         assert len(lines) == 1
         assert says in lines[0]

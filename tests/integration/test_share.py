@@ -15,13 +15,10 @@ import pytest
 from server import ENVIRONMENT, ROOT, Server, curl, wait_until, write_config
 from test_peer_tui_pty import UTF8, Seat
 
+from bench.process import free_port
+
 PASSWORD = "correct horse"
 SIZE = (110, 60)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture

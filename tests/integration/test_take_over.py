@@ -284,7 +284,7 @@ def test_what_is_under_way_ends_on_the_old_process_and_sockets_hear_1001(config:
         ("fail", "not taken over, this process goes on: the disk is on fire"),
         ("die", "not taken over, this process goes on: the new process ended with status 7"),
         ("undumpable", "not taken over, this process goes on: what is kept cannot be handed over"),
-        ("unloadable", "not taken over, this process goes on: the new process ended with status 1"),
+        ("unloadable", "not taken over, this process goes on: ValueError: these words cannot be heard"),
         ("config", "not taken over, this process goes on: config.ini"),
     ],
 )
