@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -18,11 +17,12 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from chromium import chromium
 from peers import Peer
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from relay import Relay
 from server import ENVIRONMENT, ROOT, Server, curl, write_config
-from test_browser import ARTEFACTS, CONTRAST, FLAGS, SIZES
+from test_browser import ARTEFACTS, CONTRAST, SIZES
 
 from bench.process import free_port
 
@@ -36,15 +36,8 @@ MARKUP = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script> & <b
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.fail("these tests need a browser. On Debian: apt-get install chromium", pytrace=False)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=[*FLAGS, f"--host-resolver-rules=MAP {NAME} 127.0.0.1"], timeout=20_000
-        )
+    with chromium(f"--host-resolver-rules=MAP {NAME} 127.0.0.1") as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(params=["127.0.0.1", NAME])
