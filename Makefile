@@ -20,7 +20,7 @@ DEBIAN_PROXY := wrk nginx haproxy curl
 .PHONY: run share peer topology check test lint unit integration simulate fuzz chaos soak bench bench-full bench-quick bench-micro bench-observing bench-peers bench-logins bench-websockets bench-proxy load help clean
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 run: $(VENV)/.run  ## start the server on http://127.0.0.1:8000
 	@exec $(BIN)/python -m reactor -c $(CONFIG)
@@ -28,8 +28,8 @@ run: $(VENV)/.run  ## start the server on http://127.0.0.1:8000
 share: $(VENV)/.run  ## let the others in the room join: asks for a password, prints addresses and a QR code
 	@exec $(BIN)/python -m share -c $(CONFIG) $(ARGS)
 
-peer: $(VENV)/.run  ## a chat peer in this terminal: make peer PORT=9101 NAME=Ann
-	@exec $(BIN)/python -m peer $(PORT) $(if $(NAME),--name "$(NAME)")
+peer: $(VENV)/.run  ## a chat peer in this terminal: make peer PORT=9101 NAME=Ann (ARGS="--tracker HOST:8000")
+	@exec $(BIN)/python -m peer $(PORT) $(if $(NAME),--name "$(NAME)") $(ARGS)
 
 topology: $(VENV)/.run  ## a proxy, two backends and a web application, shown and kept until Ctrl-C (ARGS="--proxy-port 8088")
 	@exec $(BIN)/python examples/topology/run.py $(ARGS)

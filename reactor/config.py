@@ -277,8 +277,10 @@ def load(path: str | Path) -> Config:
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError("there is no such file; say where yours is with -c FILE", file=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", file=str(path)) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=str(path)) from None
+    except UnicodeDecodeError:
+        raise ConfigError("cannot be read: it is no text in UTF-8", file=str(path)) from None
     config = Config(text, str(path))
     if not config.has_sections:
         # A file that is being written, or whose disk was full: to take that over would end a server that serves.

@@ -82,8 +82,10 @@ def _hosts(plugin: Plugin, options: Options) -> Iterator[Described]:
         path = plugin.path(options.conf)
         try:
             text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read {path}: {error}", key="conf") from None
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}", key="conf") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"cannot read {path}: it is no text in UTF-8", key="conf") from None
         for part, line, lines in parse(text, options.conf):
             yield Described(part, file=options.conf, line=line, lines=lines)
     for name, part in plugin.parts.items():

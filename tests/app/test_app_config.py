@@ -192,7 +192,10 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, make: str) -> No
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert str(caught.value).startswith(str(path))
+    assert str(caught.value).count(str(path)) == 1
     assert "\n" not in str(caught.value)
+    assert "Errno" not in str(caught.value)
+    assert "codec" not in str(caught.value)
 
 
 def test_the_number_of_connections_comes_from_the_system_unless_it_is_said() -> None:

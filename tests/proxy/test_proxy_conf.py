@@ -137,6 +137,15 @@ def test_what_cannot_work_is_refused_with_its_line(tmp_path: Path, text: str, li
     assert str(caught.value).startswith(f"p.conf:{line}: " if text else "config.ini:")
 
 
+@pytest.mark.parametrize(("content", "words"), [(None, "No such file"), (b"\xff\xfe", "no text in UTF-8")])
+def test_a_conf_that_cannot_be_read_is_named_once(tmp_path: Path, content: bytes | None, words: str) -> None:
+    if content is not None:
+        (tmp_path / "p.conf").write_bytes(content)
+    with pytest.raises(ConfigError, match=words) as caught:
+        TestApp({"plugin:proxy": {"conf": "p.conf"}}, state_dir=tmp_path, directory=tmp_path)
+    assert str(caught.value).count("p.conf") == 1
+
+
 def test_a_section_says_the_same_as_a_block(tmp_path: Path) -> None:
     sections = {
         "plugin:proxy": {"retries": "1"},
