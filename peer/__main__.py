@@ -20,6 +20,7 @@ from peer.terminal.output import PlainOutput
 from peer.trackers.answers import can_be_dialled, parse_ip
 from reactor import Handler, Log
 from reactor.core.address import Address, parse_address
+from reactor.core.garbage import collect_seldom
 from reactor.core.loop import Reactor
 from reactor.errors import StartError
 
@@ -34,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 costs an emoji and not the line
     given = parse(sys.argv[1:] if argv is None else argv)
     log = Log()
+    collect_seldom()
     reactor = Reactor()
     reactor.on_error = lambda error, where: log.error(f"error {where}", error)
     try:

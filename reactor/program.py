@@ -8,7 +8,6 @@ before the start had begun. What a person has to act on is one line on standard 
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import signal
@@ -18,6 +17,7 @@ from collections.abc import Callable, Mapping
 from reactor.app import App
 from reactor.config import Config, load
 from reactor.core.address import Address
+from reactor.core.garbage import collect_seldom
 from reactor.core.inherited import from_environment
 from reactor.core.loop import Reactor
 from reactor.core.supervisor import tell_supervisor
@@ -49,16 +49,11 @@ def exit_status(run: Callable[[], object]) -> int:
     return 0
 
 
-# Collecting among all objects stops everything, for 0.3 s where many people chat. Python does it for each 70,000 new
-# objects that stay, if they are a quarter of all; so it is 700,000, which are 100 MB of garbage at the very worst.
-COLLECTIONS = (700, 10, 100)
-
-
 def serve(config: Config, given: Mapping[str, Setup] | None = None) -> None:
     """Run until a signal ends it; StartError and ConfigError. `given` are plugins that the program has at hand, by the
     NAME of their section. For the main thread, once at a time.
     """
-    gc.set_threshold(*COLLECTIONS)
+    collect_seldom()
     reactor = Reactor()
     log = Log()
     predecessor = find_predecessor(os.environ, reactor)

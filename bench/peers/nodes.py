@@ -36,6 +36,9 @@ TEXT: Final = "Shall we meet at seven at the usual place? I can bring the maps."
 BACKLOG: Final = 2048
 A_NUMBER: Final = 1000  # of as many digits as most numbers have
 CHANNEL: Final = "all"
+# Entries that a node remembers, and up to twice as many. A program has 1,000 for its one node; a hundred nodes with so
+# many in one process would be a benchmark of its memory.
+HISTORY: Final = 50
 PATIENCE: Final = 20.0  # seconds; what takes longer will not come
 
 
@@ -56,7 +59,7 @@ class House:
         self.reactor = reactor
         self.listener = Listener(reactor, bind(Address(LOOPBACK, 0)), self._accepted)
         self.node = Node(
-            reactor, name, name, MemoryStore(reactor, random.randbytes(8).hex()), self._dial, audience,
+            reactor, name, name, MemoryStore(reactor, random.randbytes(8).hex(), HISTORY), self._dial, audience,
             settings=Settings(rate=0, max_links=5000), unix_time=time.time, timestamp=timestamp,
             chance=random.SystemRandom(), listen_port=self.listener.address.port,
         )  # fmt: skip

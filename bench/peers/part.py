@@ -27,6 +27,7 @@ from bench.peers.results import Figures
 from bench.peers.threads import ThreadSpeaker
 from peer.delivery.audience import Deaf
 from peer.messages import Ack, encode
+from reactor.core.garbage import collect_seldom
 from reactor.core.loop import Reactor
 from reactor.core.selector import READ
 from reactor.core.task import Future
@@ -156,6 +157,7 @@ def serve(sender: Sender, port: int, line: Callable[[], str]) -> None:
 
 
 def main() -> None:
+    collect_seldom()  # as the peer's program does
     match sys.argv[1:]:
         case ["mesh", nodes]:
             mesh(int(nodes))

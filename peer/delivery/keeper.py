@@ -29,7 +29,10 @@ class Keeper:
     def save(self, change: Change) -> Future[None]:
         """As `Store.save`."""
         saving = self._store.save(change)
-        saving.on_done(self._saved)
+        if saving.done:  # in memory, where a turn of the loop would be the dearest part of it
+            self._saved(saving)
+        else:
+            saving.on_done(self._saved)
         return saving
 
     def _saved(self, saving: Future[None]) -> None:

@@ -29,8 +29,9 @@ class MemoryStore:
 
     MOST: Final = 1000
 
-    def __init__(self, reactor: Reactor, epoch: str) -> None:
+    def __init__(self, reactor: Reactor, epoch: str, most: int = MOST) -> None:
         """`epoch` is new at each start, as nothing is left of the old numbers."""
+        self._most = most
         self._reactor = reactor
         self._epoch = epoch
         self._entries: list[Entry] = []
@@ -51,12 +52,14 @@ class MemoryStore:
         return self._done(None)
 
     def _add(self, entry: Entry) -> None:
-        self._number = entry.number or self._number + 1
-        self._entries.append(entry._replace(number=self._number))
-        if len(self._entries) > 2 * self.MOST:
-            for old in self._entries[: -self.MOST]:
+        if not entry.number:
+            entry = entry._replace(number=self._number + 1)
+        self._number = entry.number
+        self._entries.append(entry)
+        if len(self._entries) > 2 * self._most:
+            for old in self._entries[: -self._most]:
                 self._fates.pop(old.id, None)
-            del self._entries[: -self.MOST]
+            del self._entries[: -self._most]
 
     def _sent(self, change: Sent) -> None:
         id_ = change.entry.id
