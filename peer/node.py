@@ -201,7 +201,7 @@ class Node:
 
     def members(self, channel: str) -> list[Contact]:
         """Who else is in it, linked or not."""
-        return [contact for contact in self.contacts if channel in contact.channels]
+        return [one for one in self.contacts if channel in one.channels and self.mail.may_wait(one, channel)]
 
     def go_away(self, is_away: bool) -> None:
         """Tell everybody that nobody reads here just now, or somebody again."""
@@ -231,6 +231,7 @@ class Node:
                 contact = self.contacts.know(peer.peer_id)
                 before = contact.address
                 contact.list(peer.address, peer.channels)
+                self.mail.listed(contact)
                 if contact.address != before and self._dialling.is_dialling(contact):
                     self._dialling.dial(contact)  # it is somewhere else: do not wait for the next try
                 contact.username = contact.username or peer.username
@@ -404,7 +405,8 @@ class Node:
         link.release()
         if contact.link is link:
             return
-        self.author.witness(hello.lamport or 0)  # or what we say first would stand above what was said before we came
+        if not contact.is_muted:
+            self.author.greet(hello.lamport or 0)
         if not link.is_original:
             contact.inbox.begin(hello.epoch)
             self._they_have(contact, hello.have)

@@ -37,6 +37,7 @@ class Author:
         self.timestamp = timestamp
         self.lamport = saved.lamport  # the largest time that we have seen
         self._n = saved.n + leap
+        self._trust = LARGEST_JUMP  # in greetings
         self.number = saved.number  # of the last entry, by arrival
 
     def write(self, text: str, channel: str, peer_id: str = "", key: str = "") -> Entry:
@@ -53,10 +54,18 @@ class Author:
         self.number += 1
         return self.number
 
-    def witness(self, lamport: int | None) -> int:
-        """The time of a message that has come, or the largest that the other side of a link has seen: its own, or the
-        next one where it has none.
+    def greet(self, lamport: int) -> None:
+        """The largest time that the other side of a new link has seen, or what we say first would stand above what was
+        said before we came. Anybody can greet: all greetings of a run together move the clock no further than everybody
+        follows who sees our next message.
         """
+        step = min(lamport - self.lamport, self._trust)
+        if step > 0:
+            self._trust -= step
+            self.lamport += step
+
+    def witness(self, lamport: int | None) -> int:
+        """The time of a message that has come: its own, or the next one where it has none."""
         if lamport is None:
             lamport = self.lamport + 1
         lamport = min(lamport, self.lamport + LARGEST_JUMP)

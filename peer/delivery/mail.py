@@ -248,6 +248,26 @@ class Mail:
             self._settle(contact, contact.outbox.give_up(head.seq), "left: one of us is no member of the channel now")
         self.pump(contact)  # what stood behind one that is given up
 
+    def may_wait(self, contact: Contact, channel: str) -> bool:
+        """Whether what is said in a channel may wait for its proof: not for ever, or it holds up what stands behind."""
+        link = contact.link
+        if link is None or link.is_original or channel in contact.declared or self._is_new(channel):
+            return True
+        return self._reactor.now - link.opened_at < PROOF_SECONDS
+
+    def listed(self, contact: Contact) -> None:
+        """The trackers have said anew what it is in: what waits for its proof in a closed channel that it is not in any
+        more must not go out should it be let in again.
+        """
+        if contact.link is None:
+            return
+        for copy in list(contact.outbox):
+            channel = copy.entry.channel
+            is_out = self._rooms.is_closed(channel) and channel not in contact.channels
+            if is_out and contact.outbox.is_waiting(copy):
+                self._settle(contact, contact.outbox.give_up(copy.seq), "left: it is no member of the channel now")
+        self.pump(contact)
+
     def left(self, channel: str) -> None:
         """We are no member any more: what waits for others there is given up."""
         for contact in self._contacts:

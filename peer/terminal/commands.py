@@ -269,6 +269,7 @@ class Commands:
         peer_id = self._chat.find(words[1])
         await self._chat.trackers.configure(words[0], remove=peer_id)
         self._line(f"[Peer] Removed {show_id(peer_id)} from channel {words[0]}")
+        await self._chat.fetch()  # or what is said next would wait for its proof until the next list comes
 
     # -- the rest ----------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ FREE: Final = 5  # wrong ones, of each channel: a person mistypes, and who guess
 FIRST: Final = 2.0  # seconds to wait after the next one, twice as much after each further one,
 LONGEST: Final = 300.0  # and no longer
 FORGET: Final = 300.0  # seconds, after which there was one less
-MOST_CHANNELS: Final = 100  # that are remembered; the one that was tried the longest ago is forgotten
+MOST_CHANNELS: Final = 100  # that are remembered; the one with the fewest wrong ones is forgotten
 
 
 class Tries:
@@ -36,7 +36,11 @@ class Tries:
 
     def was_wrong(self, channel: str) -> None:
         now = self._reactor.now
-        wrong, at = self._wrong.pop(channel, (0.0, now))
-        self._wrong[channel] = (max(0.0, wrong - (now - at) / FORGET) + 1, now)
+        self._wrong[channel] = (self._count(channel) + 1, now)
         if len(self._wrong) > MOST_CHANNELS:
-            del self._wrong[next(iter(self._wrong))]
+            del self._wrong[min(self._wrong, key=self._count)]
+
+    def _count(self, channel: str) -> float:
+        """How many wrong ones still count."""
+        wrong, at = self._wrong.get(channel, (0.0, 0.0))
+        return max(0.0, wrong - (self._reactor.now - at) / FORGET)

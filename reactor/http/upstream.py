@@ -176,7 +176,8 @@ class UpstreamConnection:
     def connection_lost(self, error: OSError | None) -> None:
         if self.is_lost:
             return
-        if self._has_body and self.transport.unread:  # who wants no more of a body says so, and closes
+        # Who wants no more of a body says so, and closes. What came before anything was asked is no answer.
+        if self.asked and self._has_body and self.transport.unread:
             self.data_received(self.transport.unread)
         self.is_lost = True
         self.deadline.close()

@@ -154,6 +154,16 @@ def test_what_is_remembered_of_wrong_passwords_is_bounded() -> None:
     assert len(tries._wrong) == MOST_CHANNELS
 
 
+def test_a_guesser_cannot_wash_out_what_is_remembered_with_channels_of_its_own() -> None:
+    tries = Tries(FakeReactor())
+    for _ in range(FREE + 1):
+        tries.was_wrong("ops")
+    for number in range(3 * MOST_CHANNELS):
+        tries.was_wrong(f"own {number}")
+    with pytest.raises(PeerError, match="Too many wrong passwords for ops"):
+        tries.check("ops")
+
+
 def test_a_guesser_is_put_off_also_under_other_names_and_the_others_are_not(tmp_path: Path) -> None:
     with ChatApp(tmp_path) as chat:
         ann = chat.page(chat.admin())

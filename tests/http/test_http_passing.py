@@ -355,6 +355,15 @@ def test_what_never_went_out_was_not_asked() -> None:
     assert asking.told == [ConnectionLost] and not up.connection.asked
 
 
+def test_what_came_before_anything_was_asked_is_no_answer() -> None:
+    up = Upward()
+    up.wire.write = lambda data: up.wire.abort(RESET)  # type: ignore[method-assign]
+    up.wire.unread = REFUSED
+    asking = up.ask("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+    up.reactor.settle()
+    assert asking.told == [ConnectionLost] and not up.connection.asked
+
+
 def test_whatever_comes_unasked_ends_the_connection() -> None:
     up = Upward()
     up.feed(b"HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n")

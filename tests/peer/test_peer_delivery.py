@@ -752,7 +752,11 @@ def test_the_time_of_a_handshake_may_be_missing_and_is_clamped(mesh: Mesh) -> No
     ann = mesh.start("ann")
     raw(mesh, "old")
     assert ann.author.lamport == 0
-    raw(mesh, "liar", lamport=2**53)
+    ann.mute("muted", True)
+    raw(mesh, "muted", lamport=2**53)
+    assert ann.author.lamport == 0
+    for number in range(5):  # as many as somebody likes to be: no further than everybody follows
+        raw(mesh, f"liar {number}", lamport=2**53)
     assert ann.author.lamport == 1_000_000
 
 

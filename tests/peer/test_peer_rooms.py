@@ -382,3 +382,50 @@ def test_an_original_peer_is_in_no_closed_channel(mesh: Mesh) -> None:
     mesh.nodes["ann"].say("club", "secret")
     mesh.advance(30)
     assert not mesh.ears["ann"].texts and not old.frames("chat")
+
+
+# -- what waits for a proof ------------------------------------------------------------------------------------------
+
+
+def both(*channels: str) -> list[Listed]:
+    """Ann in the club, and the other one where it is said to be."""
+    return [Listed("ann", "Ann", Address("ann", PORT), ("club",)), Listed("raw", "Raw", Address("raw", PORT), channels)]
+
+
+def test_who_never_proves_anything_is_written_to_without_delay(mesh: Mesh) -> None:
+    """The tracker has restarted, ann has the key still, and a newcomer takes the channel for an open one."""
+    ann = mesh.start("ann")
+    ann.join("club", KEY)
+    newcomer = Member(mesh, "raw", "club")
+    ann.listed(both("club"))
+    newcomer.declare("club")
+    for _ in range(7):
+        mesh.advance(10)
+        newcomer.say("pong", n=1)
+    for number in range(20):
+        ann.say("club", f"for members {number}")
+    ann.send("raw", "direct")
+    mesh.advance(1)
+    assert [found["message"] for found in newcomer.frames("chat")] == ["direct"]
+
+
+@pytest.mark.parametrize("how", ["opened", "let in again"])
+def test_what_was_said_after_a_removal_never_goes_out(mesh: Mesh, how: str) -> None:
+    ann = mesh.start("ann")
+    ann.join("club", KEY)
+    removed = Member(mesh, "raw", "club")
+    ann.listed(both("club"))
+    removed.declare(club=removed.proof("club"))
+    ann.keys({"club": NEW_KEY})
+    mesh.advance(1)
+    letter = ann.say("club", "secret")
+    mesh.advance(10)
+    ann.listed(both())
+    assert letter.reasons == {"raw": "left: it is no member of the channel now"}
+    if how == "opened":
+        ann.keys({})
+    else:
+        ann.listed(both("club"))
+        removed.declare(club=removed.proof("club", NEW_KEY))
+    mesh.advance(1)
+    assert [found["message"] for found in removed.frames("chat")] == []
