@@ -188,8 +188,8 @@ class MemoryTransport:
         return len(data)
 
     def write_rest(self, data: bytes, sent: int) -> None:
-        """Never called: `send` takes all."""
-        raise NotImplementedError
+        """What `send` has not taken."""
+        self.write(data[sent:])
 
     def sendfile(self, file: IO[bytes], offset: int, size: int, on_done: Callable[[], object]) -> None:
         """The bytes of the file, as `write` has them."""
