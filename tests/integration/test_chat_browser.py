@@ -115,7 +115,9 @@ class Visitor:
         expect(self.page.get_by_role("heading", name=channel)).to_be_visible()
 
     def show(self, title: str) -> None:
+        """And wait until what is typed goes there: the page hears of a new #fragment in a later task."""
         self.page.get_by_role("navigation").get_by_role("link", name=re.compile(re.escape(title))).click()
+        expect(self.page.get_by_role("textbox", name=re.compile(f"Message to .*{re.escape(title)}"))).to_be_visible()
 
     def write(self, text: str, page: Page | None = None) -> None:
         field = (page or self.page).get_by_role("textbox", name=re.compile("Message to"))
