@@ -46,6 +46,7 @@ class ServerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state_dir: str = "var"
     access_log: str = "off"  # off, - (standard error) or a file
     access_log_format: typing.Literal["combined", "json"] = "combined"
+    access_log_details: bool = False  # whether its lines have duration and name of the request
     send_request_id: bool = False  # whether answers have X-Request-ID
     block_warning: typing.Annotated[float, msgspec.Meta(ge=0)] = 0.5  # seconds of one turn; 0: no watchdog
     proxy_protocol: list[str] = []  # networks whose connections begin with a PROXY header

@@ -25,7 +25,8 @@ def describe(app: App) -> str:
         lines += ["", "certificates", *map(_certificate, generation.tls.certificates)]
     server = {
         "state_dir": config.server.state_dir, "access_log": config.server.access_log,
-        "access_log_format": config.server.access_log_format, "verbose": config.server.verbose,
+        "access_log_format": config.server.access_log_format,
+        "access_log_details": config.server.access_log_details, "verbose": config.server.verbose,
         "send_request_id": config.server.send_request_id, "block_warning": config.server.block_warning,
     }  # fmt: skip
     lines += ["", "server", *_options({**server, **asdict(generation.site.settings)}, "  ")]

@@ -27,6 +27,8 @@ _ACCESS_ESCAPES = {**_ESCAPES, ord('"'): "\\x22", ord("\\"): "\\x5c"}
 
 def quotable(text: str) -> str:
     """Escaped so that it can stand in a line between quotation marks."""
+    if text.isprintable() and '"' not in text and "\\" not in text:  # nearly always, and ten times as fast
+        return text
     return text.translate(_ACCESS_ESCAPES)
 
 

@@ -91,10 +91,10 @@ class Histogram:
         self.counts = [0] * (len(self.bounds) + 1)
         self.sum = 0.0
 
-    def observe(self, value: float) -> None:
-        """Count one."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count so many that were as large."""
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.sum += value * times
 
     def samples(self) -> Iterable[Sample]:
         """The buckets, each with those below it, then sum and count."""

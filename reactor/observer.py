@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from reactor.access import AccessLog, open_stream
 from reactor.config import Config
 from reactor.core.watchdog import Watchdog
+from reactor.http.message import Request
 from reactor.http.server import Answered, AnswersHook
 from reactor.metrics import OTHER, Metrics
 
@@ -59,7 +59,9 @@ class Observer:
         access = None
         if options.access_log != "off":
             stream = open_stream(options.access_log, config.directory, sys.stderr)
-            access = AccessLog(app.reactor, app.log, stream, options.access_log_format, app.unix_time)
+            access = AccessLog(
+                app.reactor, app.log, stream, options.access_log_format, options.access_log_details, app.unix_time
+            )
         self._app.server.tell_answered()
         self._close_access()
         self._access = access
@@ -114,23 +116,25 @@ class Observer:
         duration = core.histogram("http_request_duration_seconds", "From a request's head to the end of its answer.")
         received = core.counter("http_request_body_bytes_total", "Bytes of bodies that came with requests.")
         sent_bytes = core.counter("http_response_body_bytes_total", "Bytes of bodies that went out with answers.")
-        others, counts, bounds = rows[OTHER], duration.counts, duration.bounds
+        others = rows[OTHER]
 
-        def count(answered: Sequence[Answered]) -> None:
+        def count(at_once: Sequence[Request], began: float, answered: Sequence[Answered]) -> None:
             now = clock()
-            total, seconds, began, took, bucket = 0, 0.0, -1.0, 0.0, 0
-            for head, request, _, status, sent, since in answered:
-                if since != began:  # most of a turn have begun with it
-                    began, took = since, now - since
-                    bucket = bisect_left(bounds, took)
-                row = rows.get(head.method, others) if head is not None else others
-                row[status // 100] += 1
-                counts[bucket] += 1  # what `duration.observe` does, without its call
-                seconds += took
-                total += sent
-                if request is not None and request.stream is not None:
+            total = 0
+            for request in at_once:
+                answer = request._answer
+                rows.get(request.head.method, others)[answer.status // 100] += 1
+                total += answer.length or 0
+                if request.stream is not None:
                     received.value += request.stream.taken
-            duration.sum += seconds
+            if at_once:
+                duration.observe(now - began, len(at_once))
+            for head, asked, _, status, sent, since in answered:
+                (rows.get(head.method, others) if head is not None else others)[status // 100] += 1
+                duration.observe(now - since)
+                total += sent
+                if asked is not None and asked.stream is not None:
+                    received.value += asked.stream.taken
             sent_bytes.value += total
 
         return count
@@ -204,9 +208,9 @@ def _all_of(hooks: list[AnswersHook]) -> AnswersHook | None:
     if len(hooks) < 2:
         return hooks[0] if hooks else None
 
-    def call(answered: Sequence[Answered]) -> None:
+    def call(at_once: Sequence[Request], began: float, answered: Sequence[Answered]) -> None:
         for hook in hooks:
-            hook(answered)
+            hook(at_once, began, answered)
 
     return call
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from enum import Enum
 from errno import ETIME, ETIMEDOUT
+from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
 from reactor.core.task import Task
@@ -92,7 +93,8 @@ class ServerConnection(SendingSide):
         transport.stall_limit = self.settings.write_timeout
         transport.pace = self._server.pace
         peer = transport.peer
-        self._client = str(peer[0]) if isinstance(peer, tuple) else ""
+        # Interned: whoever groups requests by their client sees by identity that it is the same.
+        self._client = intern(str(peer[0])) if isinstance(peer, tuple) else ""
         self._server.opened(self)
         # The shorter of the two, so that in QUIET the deadline is never later than the keep-alive limit allows.
         self.deadline.move(self.reactor.now + min(self.settings.head_timeout, self.settings.keep_alive))
@@ -267,13 +269,16 @@ class ServerConnection(SendingSide):
         if answer.__class__ is not Response or not answer.is_plain:
             exchange = Exchange(self, site, route, head, request)
             return self._start(exchange, exchange.first(answer) if verdict is None else exchange.guarded(verdict))
-        self.respond(answer)
-        answered = server.answered
-        if answered is not None:  # what `note` does, without its call
-            if not answered:
-                self.reactor.call_soon(server.tell_answered)
-            sent = len(answer.body) if head.is_plain else self.body_size(head, answer)
-            answered.append((head, request, self._client, answer.head.status, sent, self.reactor.now))
+        is_plain = self.respond(answer)
+        at_once = server.at_once
+        if at_once is not None:
+            if is_plain:
+                if not at_once and not server.answered:
+                    server.begin_answers()
+                request._answer = answer.head
+                at_once.append(request)
+            else:
+                self.note(head, request, answer.status, self.body_size(head, answer), self.reactor.now)
         if self.http.theirs is not IDLE:
             return self._ready_again()
         self._phase = QUIET

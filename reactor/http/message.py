@@ -49,8 +49,8 @@ class Request:
     * `body`: the whole body, for plain handlers; `async` handlers call `await request.read()` or iterate `chunks()`
     """
 
-    __slots__ = ("__weakref__", "_body", "_id", "believed", "client", "head", "params", "peer", "secure", "stream",
-                 "user")  # fmt: skip
+    __slots__ = ("__weakref__", "_answer", "_block", "_body", "_id", "believed", "client", "head", "params", "peer",
+                 "secure", "stream", "user")  # fmt: skip
 
     def __init__(
         self,
@@ -68,13 +68,14 @@ class Request:
         self.stream = stream
         self.user: str | None = None
         self._body: bytes | None = b"" if stream is None else None
-        self._id = ""
+        self._id = ""  # with a name, `_block` has what it begins with
+        self._answer: ResponseHead  # for who observes: see `HTTPServer.observe`
 
     def believe(self, trust: Trust) -> None:
         """Take over what trusted proxies say of where it is from."""
         self.client, self.secure, self.believed = trust.resolve(self.peer, self.secure, self.head.headers)
         if self.believed:
-            self._id = given_id(self.head.headers)
+            self._id, self._block = given_id(self.head.headers), ""
 
     @property
     def forwarded(self) -> bool:
@@ -87,8 +88,8 @@ class Request:
         made when it is first asked for. Unlike any other, but not secret.
         """
         if not self._id:
-            self._id = new_id()
-        return self._id
+            self._id, self._block = new_id(), ""
+        return self._block + self._id
 
     @property
     def claimed_clients(self) -> list[str]:

@@ -45,15 +45,17 @@ class SendingSide:
         self._resumed: Future[None] | None = None
         self._id_line = b""  # names the request in its answer; see `HTTPServer.sends_ids`
 
-    def respond(self, response: Response) -> None:
-        """Send an answer whose body is there."""
+    def respond(self, response: Response) -> bool:
+        """Send an answer whose body is there. True in the common way: all of its body goes out, and it is as long as
+        its head says.
+        """
         http, head = self.http, response.head
         lines = self._lines_for(head)
         if not self._server.draining and http.respond_plainly(head, len(response.body)):
-            wire = response.wire(lines)
-        else:
-            wire = http.respond(head, response.body, lines, close=self._is_last)
-        self._write_answer(wire)
+            self._write_answer(response.wire(lines))
+            return True
+        self._write_answer(http.respond(head, response.body, lines, close=self._is_last))
+        return False
 
     def _write_answer(self, wire: bytes) -> None:
         if self._cork is not None:
@@ -164,11 +166,11 @@ class SendingSide:
 
     def note(self, head: RequestHead | None, request: Request | None, status: int, sent: int, since: float) -> None:
         """One answer, complete or not: see `HTTPServer.observe`."""
-        answered = self._server.answered
-        if answered is not None:
-            if not answered:
-                self.reactor.call_soon(self._server.tell_answered)
-            answered.append((head, request, self._client, status, sent, since))
+        server = self._server
+        if server.at_once is not None:
+            if not server.answered and not server.at_once:
+                server.begin_answers()
+            server.answered.append((head, request, self._client, status, sent, since))
 
     @staticmethod
     def body_size(head: RequestHead, response: Response) -> int:

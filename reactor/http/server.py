@@ -138,7 +138,9 @@ class Served(Protocol):
 # One answer, complete or cut: head and request, None for what could not be read; the address of who has the connection;
 # the status; bytes of the body that went out; when the head was there, on the reactor's clock.
 Answered: TypeAlias = tuple[RequestHead | None, Request | None, str, int, int, float]
-AnswersHook: TypeAlias = Callable[[Sequence[Answered]], object]
+# Called with all answers of a turn. Most are made at once, in the common way: their requests, with the head of the
+# answer as `_answer`, whose `length` is what went out of its body; and when the turn began. All others are behind them.
+AnswersHook: TypeAlias = Callable[[Sequence[Request], float, Sequence[Answered]], object]
 
 
 class HTTPServer:
@@ -159,7 +161,9 @@ class HTTPServer:
         self.handshakes = Handshakes(reactor, self.new_connection, self._went)  # those that are not secure yet
         self.prefaces = Prefaces(reactor, self._no_preface)  # those of which nobody has said yet whose they are
         self.redirections: Mapping[Address, Redirection] = {}  # listeners that only lead to HTTPS; changed by a reload
-        self.answered: list[Answered] | None = None  # in this turn; see `observe`
+        self.at_once: list[Request] | None = None  # answered in this turn, in the common way; see `observe`
+        self.answered: list[Answered] = []  # the others
+        self._answers_began = 0.0
         self._on_answers: AnswersHook | None = None
         self.sends_ids = False
         self.on_error: Callable[[BaseException, str], object] = reactor.unhandled
@@ -294,17 +298,23 @@ class HTTPServer:
         """Call `hook` with all that was answered in a turn, at its end. None: nobody looks, and it costs nothing."""
         self.tell_answered()
         self._on_answers = hook
-        self.answered = None if hook is None else []
+        self.at_once = None if hook is None else []
+
+    def begin_answers(self) -> None:
+        """Before the first answer of a turn that is to be told of: taken together they cost half of what they do one by
+        one.
+        """
+        self._answers_began = self.reactor.now
+        self.reactor.call_soon(self.tell_answered)
 
     def tell_answered(self) -> None:
-        """Tell of what was answered since the last time. Put into the ready queue with the first answer of a turn:
-        taken together they cost half of what they do one by one.
-        """
-        answered = self.answered
-        if answered and self._on_answers is not None:
+        """Tell of what was answered since the last time."""
+        at_once, answered = self.at_once, self.answered
+        if at_once is not None and self._on_answers is not None and (at_once or answered):
             try:
-                self._on_answers(answered)
+                self._on_answers(at_once, self._answers_began, answered)
             finally:
+                at_once.clear()
                 answered.clear()
 
     def states(self) -> dict[str, int]:

@@ -14,7 +14,7 @@ from reactor.access import MOST_TOGETHER, AccessLog, Format, open_stream
 from reactor.errors import StartError
 from reactor.http.message import Request
 from reactor.log import Log
-from reactor.sansio.head import RequestHead
+from reactor.sansio.head import RequestHead, ResponseHead
 from reactor.sansio.headers import Headers
 from reactor.testing import EPOCH, FakeReactor, TestApp
 
@@ -22,11 +22,11 @@ from reactor.testing import EPOCH, FakeReactor, TestApp
 class Written:
     """An access log whose lines stay here."""
 
-    def __init__(self, form: Format = "combined") -> None:
+    def __init__(self, form: Format = "combined", details: bool = True) -> None:
         self.reactor = FakeReactor()
         self.batches: list[str] = []
         self.access = AccessLog(
-            self.reactor, Log(self._write), None, form, lambda: EPOCH + self.reactor.clock.now - 1000.0
+            self.reactor, Log(self._write), None, form, details, lambda: EPOCH + self.reactor.clock.now - 1000.0
         )
 
     def _write(self, stream: IO[str] | None, lines: str | None, count: int = 1) -> None:
@@ -41,12 +41,17 @@ class Written:
 
     def note(
         self, head: RequestHead | None, status: int = 200, sent: int = 12, user: str | None = None,
-        took: float = 0.0, client: str = "10.0.0.1",
+        took: float = 0.0, client: str = "10.0.0.1", at_once: bool = True,
     ) -> None:  # fmt: skip
         request = Request(head, client, {}) if head is not None else None
         if request is not None:
             request.user = user
-        self.access.note([(head, request, client, status, sent, self.reactor.clock.now - took)])
+        now = self.reactor.clock.now
+        if request is None or not at_once:
+            self.access.note([], now, [(head, request, client, status, sent, now - took)])
+            return
+        request._answer = ResponseHead(status, Headers([]), length=sent)
+        self.access.note([request], now - took, [])
 
 
 def head(target: str = "/x?a=1", **fields: str) -> RequestHead:
@@ -74,6 +79,43 @@ def test_a_line_is_the_combined_format_with_duration_and_name() -> None:
     assert third.endswith('"-" 400 95 "-" "-" 0 -')
 
 
+def test_the_combined_format_is_the_one_that_every_tool_reads() -> None:
+    log = Written(details=False)
+    for at_once in (True, False):
+        log.note(head(referer="http://b/", user_agent="curl/8"), took=0.0015, user="ann", at_once=at_once)
+    line = '10.0.0.1 - ann [14/Nov/2023:22:13:20 +0000] "GET /x?a=1 HTTP/1.1" 200 12 "http://b/" "curl/8"'
+    assert [re.sub(r"\[.*?\]", "[14/Nov/2023:22:13:20 +0000]", found) for found in log.lines] == [line, line]
+
+
+@pytest.mark.parametrize("details", [True, False])
+@pytest.mark.parametrize("form", ["combined", "json"])
+def test_an_answer_at_once_is_told_like_any_other(form: Format, details: bool) -> None:
+    lines = []
+    for at_once in (True, False):
+        log = Written(form, details)
+        shared = head(referer=NASTY)
+        for user, client in ((None, "10.0.0.1"), ("ann", "10.0.0.1"), ("ann", "10.0.0.2"), (None, "10.0.0.1")):
+            for status, sent in ((200, 12), (200, 12), (404, 3)):
+                log.note(shared, status, sent, user, 0.25, client, at_once)
+        lines.append([re.sub(r"[0-9a-f]{12}-[0-9a-f]+", "NAME", line) for line in log.lines])
+    assert len(lines[0]) == 12
+    assert lines[0] == lines[1]
+
+
+def test_thousands_may_be_answered_in_one_turn_and_each_keeps_its_name() -> None:
+    log = Written("json")
+    shared, answer = head(), ResponseHead(200, Headers([]), length=2)
+    requests = [Request(shared, "10.0.0.1", {}) for _ in range(5000)]
+    asked_before = requests[7].id
+    for request in requests:
+        request._answer = answer
+    log.access.note(requests, log.reactor.clock.now, [])
+    names = [json.loads(line)["id"] for line in log.lines]
+    assert len(set(names)) == 5000
+    assert names == [request.id for request in requests]
+    assert names[7] == asked_before
+
+
 def test_nobody_writes_a_line_or_a_quotation_mark_into_it() -> None:
     log = Written()
     log.note(head(user_agent=NASTY, referer='" 200 0'), user='a" \n200')
@@ -96,6 +138,16 @@ def test_a_line_of_json_is_one_object_and_plain_ascii() -> None:
         "version": "1.1", "status": 200, "sent": 12, "referer": None, "agent": NASTY, "duration_us": 250000,
     }  # fmt: skip
     assert json.loads(second)["target"] is None
+
+
+def test_without_details_json_is_an_object_all_the_same() -> None:
+    log = Written("json", details=False)
+    for at_once in (True, False):
+        log.note(head(), at_once=at_once)
+    for line in log.lines:
+        assert list(json.loads(line)) == [
+            "time", "client", "user", "method", "target", "version", "status", "sent", "referer", "agent",
+        ]  # fmt: skip
 
 
 def test_what_is_remembered_of_a_head_never_tells_another_answer() -> None:
@@ -166,7 +218,7 @@ PROXY = {"X-Forwarded-For": "192.0.2.7", "X-Request-ID": "from-the-proxy.7"}
 
 
 def make(modules: Modules, tmp_path: Path, **server: str) -> TestApp:
-    options = {"access_log": "access.log", "access_log_format": "json", **server}
+    options = {"access_log": "access.log", "access_log_format": "json", "access_log_details": "yes", **server}
     app = TestApp({"plugin:x": {"use": modules.write(FAILING)}}, state_dir=tmp_path, server=options, directory=tmp_path)
     app.app.observer.open(app.app.generation.config)  # a TestApp has no start that opens it
     app.app.observer.use(app.app.generation)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from reactor.http.message import Guard, Handler
+from reactor.http.message import Guard, Handler, Request
 from reactor.http.router import Route, Router
-from reactor.http.server import HTTPServer, Settings, Site
+from reactor.http.server import Answered, HTTPServer, Settings, Site
 from reactor.testing import EPOCH, FakeReactor, MemoryTransport
 
 HEAD_END = b"\r\n\r\n"
@@ -25,14 +26,19 @@ class Wire:
         self.access: list[tuple[str, int, int]] = []
         self.server.on_error = lambda error, where: self.errors.append(error)
         self.reactor.on_error = lambda error, where: self.errors.append(error)
-        self.server.observe(lambda answered: self.access.extend(
-            (head.target if head else "", status, sent) for head, _, _, status, sent, _ in answered
-        ))  # fmt: skip
+        self.server.observe(self._note)
 
     def route(
         self, methods: str, pattern: str, handler: Handler, guard: Guard | None = None, max_body: int | None = None
     ) -> None:
         self.router.add(Route(tuple(methods.split()), pattern, handler, guard=guard, max_body=max_body))
+
+    def _note(self, at_once: Sequence[Request], began: float, others: Sequence[Answered]) -> None:
+        assert 0 <= self.reactor.clock.now - began < 1
+        self.access += [
+            (request.head.target, request._answer.status, request._answer.length or 0) for request in at_once
+        ]
+        self.access += [(head.target if head else "", status, sent) for head, _, _, status, sent, _ in others]
 
     def connect(self) -> Client:
         return Client(self)
