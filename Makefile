@@ -79,7 +79,7 @@ bench-quick: $(VENV_BENCH)/.bench debian-bench  ## a first look, printed only (u
 bench-micro: $(VENV_BENCH)/.bench  ## single functions against the stored baseline
 	$(VENV_BENCH)/bin/python -m bench.micro
 
-bench-observing: $(VENV)/.run debian-bench  ## what the access log and the numbers cost for each request (3 minutes)
+bench-observing: $(VENV)/.run debian-bench  ## what the access log and the numbers cost for each request (6 minutes)
 	$(BIN)/python -m bench.observing
 
 bench-peers: $(VENV)/.run  ## the chat peer beside a bare loop and a thread for each link, into docs/benchmarks.md (4 minutes)
