@@ -146,7 +146,7 @@ def test_a_status_that_there_is_not_counts_as_a_servers_mistake(tmp_path: Path) 
 def test_without_anybody_who_looks_nothing_is_counted(tmp_path: Path) -> None:
     with TestApp({}, state_dir=tmp_path) as app:
         use(app)
-        assert app.app.server.answered is None
+        assert app.app.server.at_once is None
 
 
 def test_connections_limits_and_pools_are_shown(tmp_path: Path) -> None:
