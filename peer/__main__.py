@@ -9,6 +9,7 @@ import io
 import math
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -19,17 +20,20 @@ from peer.program import Options, Program
 from peer.terminal.output import PlainOutput
 from peer.trackers.answers import can_be_dialled, parse_ip
 from reactor import Handler, Log
-from reactor.core.address import Address, parse_address
+from reactor.core.address import Address, is_loopback, parse_address
 from reactor.core.garbage import collect_seldom
 from reactor.core.loop import Reactor
 from reactor.errors import StartError
 
 DEFAULT_TRACKER = Address("127.0.0.1", 8000)
 URWID = (5, 1)  # the first that is known to do; Debian has a much older one
+PYTHON = shlex.quote(sys.orig_argv[0])  # as it was called: there may be no `python`, or one without our packages
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0 after `quit` or a signal, 1 if it could not start, 2 for a mistake on the command line."""
+    """0 after `quit` or a signal, 1 if it could not start, 2 for a mistake on the command line, 130 if Ctrl-C came
+    before it had started.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 costs an emoji and not the line
@@ -40,9 +44,12 @@ def main(argv: list[str] | None = None) -> int:
     reactor.on_error = lambda error, where: log.error(f"error {where}", error)
     try:
         return run(given, reactor, log)
-    except (StartError, ValueError) as error:
+    except StartError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
     finally:
         log.close()
         reactor.close()
@@ -95,14 +102,14 @@ def _obstacle() -> str:
     streams = (sys.stdin, sys.stdout)
     if not all(stream is not None and stream.isatty() for stream in streams):
         return "standard input and output are no terminal"
-    if os.environ.get("TERM", "dumb") == "dumb":
+    if os.environ.get("TERM", "") in ("", "dumb"):
         return "the terminal cannot move its cursor ($TERM says so)"
     if sys.stdout.encoding.lower() != "utf-8":
         return f"the terminal takes {sys.stdout.encoding} and not UTF-8: set LANG, as in LANG=C.UTF-8"
     if os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp():
         return "it would have to be started in the foreground"
     if not _has_urwid():
-        return f"it needs urwid {'.'.join(map(str, URWID))} or newer: pip install urwid"
+        return f"it needs urwid {'.'.join(map(str, URWID))} or newer: {PYTHON} -m pip install urwid"
     return ""
 
 
@@ -115,17 +122,20 @@ def _has_urwid() -> bool:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m peer", description="A chat peer in this terminal.")
+    parser = argparse.ArgumentParser(prog=f"{PYTHON} -m peer", description="A chat peer in this terminal.")
     add = parser.add_argument
     add("port", type=_port, help="where other peers connect to; 0 takes a free one")
-    add("--tracker", type=_tracker, action="append", metavar="HOST:PORT",
-        help=f"where to find others; may be given several times (default {DEFAULT_TRACKER})")  # fmt: skip
-    add("--no-tracker", action="store_true", help="use no tracker: only `connect` finds others")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--tracker", type=_tracker, action="append", metavar="HOST:PORT",
+        help=f"where to find others; may be given several times (default {DEFAULT_TRACKER})",
+    )  # fmt: skip
+    where.add_argument("--no-tracker", action="store_true", help="use no tracker: only `connect` finds others")
     add("--name", type=_name, help="what others see beside your id")
-    add("--id", type=_name, help="use and keep this id, instead of one made at random")
+    add("--id", type=_name, metavar="ID", help="use and keep this id, instead of one made at random")
     add("--listen", type=_ip, default="0.0.0.0", metavar="IP", help="listen on this address only (default: all)")
     add("--advertise", type=_dialled, metavar="IP", help="the address that others shall dial")
-    add("--data", type=Path, metavar="DIR", help="where id and history are kept (default: one for each port)")
+    add("--data", type=_directory, metavar="DIR", help="where id and history are kept (default: one for each port)")
     add("--no-history", action="store_true", help="keep no messages")
     add("--user", default="", help="log in to the tracker with this name")
     add("--password-file", type=Path, metavar="FILE",
@@ -136,27 +146,43 @@ def parse(argv: list[str]) -> argparse.Namespace:
     look.add_argument("--tui", action="store_true", help="take the whole screen (default in a terminal)")
     look.add_argument("--plain", action="store_true", help="lines in and lines out, without a screen")
     add("--daemon", action="store_true", help="go on when the input has ended; without a screen, but for --tui")
-    add("--burst", type=_count, default=Settings.burst,
+    add("--burst", type=_count, metavar="N", default=Settings.burst,
         help="messages that one peer may send at once (default %(default)s)")  # fmt: skip
-    add("--rate", type=_rate, default=Settings.rate, help="and then a second (default %(default)s); 0: no limit")
-    add("--max-links", type=_count, default=Settings.max_links, help="connections at the most (default %(default)s)")
-    return parser.parse_args(argv)
+    add("--rate", type=_rate, metavar="N", default=Settings.rate,
+        help="and then a second (default %(default)s); 0: no limit")  # fmt: skip
+    add("--max-links", type=_count, metavar="N", default=Settings.max_links,
+        help="connections at the most (default %(default)s)")  # fmt: skip
+    given = parser.parse_args(argv)
+    if given.password_file is not None and not given.user:
+        parser.error("argument --password-file: whose password is it? Give --user NAME, too")
+    return given
 
 
 def _password(given: argparse.Namespace) -> str:
     if not given.user:
         return ""
     if given.password_file is not None:
-        try:
-            return str(given.password_file.read_text(encoding="utf-8").rstrip("\r\n"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise StartError(f"cannot read the password from {given.password_file}: {error}") from None
+        return _read_password(given.password_file)
     known = os.environ.get("PEER_PASSWORD")
     if known is not None:
         return known
     if sys.stdin is None or not sys.stdin.isatty():
         raise StartError("no terminal to ask for the password: give --password-file or $PEER_PASSWORD")
-    return getpass.getpass(f"Password of {given.user} at the tracker: ")
+    try:
+        return getpass.getpass(f"Password of {given.user} at the tracker: ")
+    except EOFError:
+        print(file=sys.stderr)
+        raise StartError("no password was given: type it, or give --password-file or $PEER_PASSWORD") from None
+
+
+def _read_password(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        why = f"{error.strerror}. Give a --password-file that you may read"
+    except UnicodeDecodeError:
+        why = "it is no text in UTF-8"
+    raise StartError(f"cannot read the password from {path}: {why}")
 
 
 def _port(text: str) -> int:
@@ -181,18 +207,31 @@ def _rate(text: str) -> float:
     return rate
 
 
-def _tracker(text: str) -> Address:
+def _address(text: str, default_port: int = 0) -> Address:
     try:
-        return parse_address(text, 8000)
+        return parse_address(text, default_port)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _tracker(text: str) -> Address:
+    address = _address(text, DEFAULT_TRACKER.port)
+    if not address.port:
+        raise argparse.ArgumentTypeError(f"nobody listens at {address}: a port is 1 to 65535")
+    return address
 
 
 def _here(text: str) -> Address:
-    try:
-        return parse_address(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    address = _address(text)
+    if not is_loopback(address.host):
+        raise argparse.ArgumentTypeError(f"others could reach {address}: give 127.0.0.1:{address.port}")
+    return address
+
+
+def _directory(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name is no directory")
+    return Path(text)
 
 
 def _ip(text: str) -> str:
@@ -209,7 +248,7 @@ def _dialled(text: str) -> str:
 
 def _name(text: str) -> str:
     if not 0 < len(text) <= MAX_NAME or not text.isprintable():
-        raise argparse.ArgumentTypeError(f"a name has 1 to {MAX_NAME} printable characters")
+        raise argparse.ArgumentTypeError(f"give 1 to {MAX_NAME} printable characters")
     return text
 
 

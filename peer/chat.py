@@ -22,6 +22,8 @@ FLUSH_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 # Of one channel, ourselves not included: no tracker of ours lets more in (`channel_full`).
 MOST_MEMBERS = 127
+# That we are in: whatever their names are, with their proofs they fit the line in which others are told of them.
+MOST_CHANNELS = 128
 
 
 class Chat:
@@ -100,7 +102,9 @@ class Chat:
         self.node.listed(listed, all_of_them=all_of_them)
 
     async def join(self, channel: str, password: str | None = None, invite: str | None = None) -> Joined:
-        """The channel as a tracker has it. TrackerError if no tracker lets us in."""
+        """The channel as a tracker has it. TrackerError if no tracker lets us in, PeerError if we are in too many."""
+        if channel not in self.node.channels and len(self.node.channels) >= MOST_CHANNELS:
+            raise PeerError(f"This peer is in {MOST_CHANNELS} channels, and these are the most: leave one first")
         joined = await self.trackers.join(channel, password, invite)
         self.node.join(channel, joined.channel_key or "")
         return joined

@@ -65,6 +65,11 @@ class Contact:
         return self.pinned_at or self.listed_at or self.seen_at
 
     @property
+    def is_vouched_for(self) -> bool:
+        """Whether the user or a tracker has said where it is, and not only the peer itself."""
+        return self.pinned_at is not None or self.listed_at is not None
+
+    @property
     def channels(self) -> frozenset[str]:
         """What it is in, by its own word or a tracker's; where its own has to be proved and is not yet, by both."""
         if self.link is not None and not self.link.is_original:
@@ -85,4 +90,5 @@ class Contact:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is lost by forgetting it."""
-        return not (self.links or not self.outbox.is_empty or self.pinned_at or self.listed_at or self.is_muted)
+        is_settled = self.outbox.is_empty and self.inbox.is_safe
+        return is_settled and not (self.links or self.pinned_at or self.listed_at or self.is_muted)

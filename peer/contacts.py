@@ -61,15 +61,18 @@ class Contacts:
             contact.is_muted = peer_id in self._muted
         return contact
 
-    def forget_idle(self) -> None:
-        """Those with whom nothing is going on. How far both streams have come is kept, while there is room for it."""
-        for contact in self:
-            if contact.is_idle:
-                if contact.outbox.last_seq:
-                    _keep(self._seqs, contact.peer_id, contact.outbox.last_seq)
-                if contact.inbox.safe.upto:
-                    _keep(self._marks, contact.peer_id, contact.inbox.safe)
-                del self._contacts[contact.peer_id]
+    def forget_idle(self) -> list[Contact]:
+        """Those with whom nothing is going on, who are returned. How far both streams have come is kept, while there
+        is room for it.
+        """
+        idle = [contact for contact in self if contact.is_idle]
+        for contact in idle:
+            if contact.outbox.last_seq:
+                _keep(self._seqs, contact.peer_id, contact.outbox.last_seq)
+            if contact.inbox.safe.upto:
+                _keep(self._marks, contact.peer_id, contact.inbox.safe)
+            del self._contacts[contact.peer_id]
+        return idle
 
 
 def _keep(known: dict[str, T], peer_id: str, value: T) -> None:

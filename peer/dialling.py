@@ -2,7 +2,8 @@
 
 What should be linked and is not is dialled until it is, or until nobody wants it any more: 1, 2, 5, 15, 30, 30, …
 seconds apart, with jitter, so that those who lost each other do not come back in step. A few dials run at once and
-the others wait for their turn, or joining a large channel would be a stampede.
+the others wait for their turn, or joining a large channel would be a stampede. Who has only said itself where it is
+comes last: there may be any number of those.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Dialling:
         self._tell = tell
         self._attempts: dict[str, Attempt] = {}
         self._queue: deque[Attempt] = deque()
+        self._last: deque[Attempt] = deque()  # these come when nobody else waits
         self._running = 0
 
     def dial(self, contact: Contact, delay: float = 0.0) -> Future[Link]:
@@ -123,12 +125,12 @@ class Dialling:
 
     def _enqueue(self, attempt: Attempt) -> None:
         attempt.timer = None
-        self._queue.append(attempt)
+        (self._queue if attempt.contact.is_vouched_for else self._last).append(attempt)
         self._start_some()
 
     def _start_some(self) -> None:
-        while self._queue and self._running < AT_ONCE:
-            attempt = self._queue.popleft()
+        while (queue := self._queue or self._last) and self._running < AT_ONCE:
+            attempt = queue.popleft()
             if self._attempts.get(attempt.contact.peer_id) is attempt:
                 self._running += 1
                 attempt.task = self._reactor.spawn(self._run(attempt))

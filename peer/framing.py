@@ -41,24 +41,21 @@ class Framer:
         return self._next_line() if self.by_lines else self._next_object()
 
     def _next_line(self) -> bytes | None:
+        if not self._scanned and not self._skip_space():
+            return None
         buffer = self._buffer
-        while True:
-            end = buffer.find(b"\n", self._scanned, LONGEST)
-            if end < 0:
-                self._scanned = len(buffer)
-                self._check_length(self._scanned + 1)
-                return None
-            self._scanned = 0
-            line = buffer.take(end + 1)
-            if line != b"\n" and not line.isspace():
-                return line
+        end = buffer.find(b"\n", self._scanned, LONGEST)
+        if end < 0:
+            self._scanned = len(buffer)
+            self._check_length(self._scanned + 1)
+            return None
+        self._scanned = 0
+        return buffer.take(end + 1)
 
     def _next_object(self) -> bytes | None:
         buffer = self._buffer
         if not self._scanned:
-            start = buffer.search(_not_space)
-            buffer.skip(len(buffer) if start < 0 else start)
-            if start < 0:
+            if not self._skip_space():
                 return None
             if buffer.peek(1) != b"{":
                 raise FrameError("bad_json", "a message begins with {")
@@ -68,6 +65,12 @@ class Framer:
             return None
         self._scanned = 0
         return buffer.take(end)
+
+    def _skip_space(self) -> bool:
+        """All that there is before a text, at once; whether there is more than that."""
+        start = self._buffer.search(_not_space)
+        self._buffer.skip(len(self._buffer) if start < 0 else start)
+        return start >= 0
 
     def _find_end(self) -> int:
         """Where the object ends; 0, and the place is kept, if that has not come yet."""

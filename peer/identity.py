@@ -75,7 +75,8 @@ class Identity:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             return cls._open(directory, peer_id)
         except OSError as error:
-            words = f"cannot keep the peer's data in {directory} ({error.strerror})"
+            why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
+            words = f"cannot keep the peer's data in {directory} ({why})"
             raise StartError(f"{words}: check that you may write there, or give another --data directory") from error
 
     @classmethod

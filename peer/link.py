@@ -44,8 +44,8 @@ from reactor.errors import DialError
 LINGER = 2.0
 # One turn of the loop takes so many messages of one link.
 MESSAGES_A_TURN = 64
-# What a link that is held remembers until it is released.
-MOST_KEPT = 32
+# Bytes of messages that a link which is held remembers until it is released; the last one may end beyond.
+MOST_KEPT = 65_536
 # What ends a link.
 ENDS = (Bye, Error)
 # What says only that somebody is there.
@@ -115,10 +115,10 @@ class Owner(Protocol):
 class Link:
     """A protocol in the sense of `core.transport`."""
 
-    __slots__ = ("__weakref__", "_deadline", "_heard", "_is_held", "_is_known", "_kept", "_limits", "_owner",
-                 "_ping_at", "_pings", "_probes", "_rate", "_reactor", "_taken", "_transport", "_written", "address",
-                 "answer", "claims", "handshake", "is_away", "is_unattended", "is_used", "offered", "opened_at",
-                 "protocol", "ready", "resumed", "round_trip", "talked_at", "why")  # fmt: skip
+    __slots__ = ("__weakref__", "_deadline", "_heard", "_is_held", "_is_known", "_kept", "_kept_size", "_limits",
+                 "_owner", "_ping_at", "_pings", "_probes", "_rate", "_reactor", "_taken", "_transport", "_written",
+                 "address", "answer", "claims", "handshake", "is_away", "is_unattended", "is_used", "offered",
+                 "opened_at", "protocol", "ready", "resumed", "round_trip", "talked_at", "why")  # fmt: skip
 
     def __init__(self, reactor: Reactor, owner: Owner, limits: Limits, handshake: Handshake | None = None) -> None:
         """With a `handshake`, which it sends first, it is the dialler's."""
@@ -147,6 +147,7 @@ class Link:
         self._is_known = handshake is not None
         self._is_held = False
         self._kept: deque[Message | Unknown] = deque()  # what has come while it was held
+        self._kept_size = 0
         self._written = self._taken = 0
         self._pings, self._ping_at = 0, 0.0
         self._probes: list[tuple[Timer, Callable[[bool], object]]] = []
@@ -308,7 +309,7 @@ class Link:
         """Some of the messages that are there; others want their turn too."""
         try:
             for _ in range(MESSAGES_A_TURN):
-                if self._is_held and len(self._kept) >= MOST_KEPT:
+                if self._is_held and self._kept_size >= MOST_KEPT:
                     break
                 message = self._next()
                 if message is None:
@@ -316,6 +317,7 @@ class Link:
                     return
                 if self._is_held and type(message) not in ENDS:
                     self._kept.append(message)
+                    self._kept_size += self.protocol.size
                 else:
                     _TAKERS[type(message)](self, message)
         except FrameError as error:
@@ -367,7 +369,7 @@ class Link:
         self._owner.received(self, refuse, False)
 
     def _take_channels(self, channels: Channels) -> None:
-        self.claims = channels.channels
+        self.claims = list({claim.name: claim for claim in channels.channels}.values())
         self.is_unattended = channels.away
         self.talked_at = self._reactor.now
         self._owner.received(self, channels, False)
@@ -392,7 +394,8 @@ class Link:
             self._let_go(f"it reported an error ({error.code}: {error.message[:200]})")
 
     def _take_unknown(self, unknown: Unknown) -> None:
-        self.send(Error(code="unsupported", message=unknown.kind[:100]))
+        if self.protocol.is_answered(unknown):
+            self.send(Error(code="unsupported", message=unknown.kind[:100]))
 
     def _let_go(self, why: str) -> None:
         self.why = self.why or why

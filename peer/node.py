@@ -237,6 +237,12 @@ class Node:
                 contact.username = contact.username or peer.username
                 self._audience.changed(contact)
         self.review()
+        if len(self.contacts) > self.settings.max_contacts:  # trackers have listed others each time
+            self._forget_idle()
+
+    def _forget_idle(self) -> None:
+        for contact in self.contacts.forget_idle():
+            self._dialling.stop(contact)
 
     # -- which links should be ---------------------------------------------------------------------------------------
 
@@ -367,7 +373,7 @@ class Node:
         if contact is not None and len(contact.links) >= LINKS_A_PEER:
             raise Goodbye("duplicate")
         if contact is None and len(self.contacts) >= self.settings.max_contacts:
-            self.contacts.forget_idle()
+            self._forget_idle()
             if len(self.contacts) >= self.settings.max_contacts:
                 raise Goodbye("busy")
 

@@ -21,6 +21,7 @@ from peer.delivery.audience import Audience, Fan
 from peer.delivery.receipts import Receipts
 from peer.identity import Identity
 from peer.link import Link
+from peer.messages import MAX_TEXT
 from peer.node import Node, Settings
 from peer.storage.history import History
 from peer.storage.memory import MemoryStore
@@ -89,6 +90,7 @@ class Program:
         self.output = output
         self._chance = random.SystemRandom()
         self._names = Pool(reactor, "names", threads=2, queue=256, droppable=True)
+        self._client = Client(reactor, self._names, per_origin=4)
         self.identity = (
             Identity.open(directory, options.peer_id)
             if directory is not None
@@ -142,10 +144,9 @@ class Program:
         return min(wanted, room)
 
     def _make_trackers(self) -> Trackers:
-        client = Client(self.reactor, self._names, per_origin=4)
         callbacks = Callbacks(self.output.line, self._listed, self._removed, lambda keys: self.node.keys(keys))
         return Trackers(
-            self.reactor, client, self.options.trackers, self._facts, callbacks, random=self._chance,
+            self.reactor, self._client, self.options.trackers, self._facts, callbacks, random=self._chance,
             leases=self.identity.leases, lan_address=lan_address, user=self.options.user,
             password=self.options.password,
         )  # fmt: skip
@@ -190,7 +191,9 @@ class Program:
         """Take commands from a descriptor, if there is one."""
         self.front = self.shell = Shell(
             self.reactor, stdin, self.commands.run, self.input_ended,
-            on_too_long=lambda: self.output.line("[Peer] That line is too long: it was left out"),
+            on_too_long=lambda: self.output.line(
+                f"[Peer] That line is too long, and was left out: a message has {MAX_TEXT} characters at the most"
+            ),
         )  # fmt: skip
         self.shell.start()
 
@@ -246,6 +249,7 @@ class Program:
         if self.web is not None:
             await self.web.close()
         told = await self.chat.close()
+        self._client.close()
         if self.trackers.names:
             words = "The tracker was told that we leave" if told else "The tracker could not be told that we leave"
             self.output.line(f"[Peer] {words}")

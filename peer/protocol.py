@@ -109,16 +109,17 @@ ORIGINAL: Final = (Handshake, HandshakeAck, Chat, Broadcast)
 
 class Connection:
     """`hello` is the other side's handshake once it has come. `is_original`: it is a peer of the original system, which
-    does not frame, acknowledge or ping.
+    does not frame, acknowledge or ping. `size` is that of the last message, in bytes.
     """
 
-    __slots__ = ("_framer", "_unknown", "hello", "is_original", "role", "state")
+    __slots__ = ("_framer", "_unknown", "hello", "is_original", "role", "size", "state")
 
     def __init__(self, role: Role) -> None:
         self.role = role
         self.state = HELLO_WAIT
         self.hello: Hello | None = None
         self.is_original = False
+        self.size = 0
         self._framer = Framer()
         self._unknown: set[str] = set()
 
@@ -127,21 +128,23 @@ class Connection:
             self._framer.feed(data)
 
     def next_message(self) -> Message | Unknown | None:
-        """The next message, None if it is not all there. An Unknown is to be answered with `error unsupported`.
-        FrameError: answer it (`send(Error(code, …))`) and close; nothing more comes out.
+        """The next message, None if it is not all there. FrameError: answer it (`send(Error(code, …))`) and close;
+        nothing more comes out.
         """
-        while self.state in (HELLO_WAIT, OPEN):
-            text = self._framer.next()
-            if text is None:
-                return None
-            message = decode(text)
-            self._move(message)
-            if not isinstance(message, Unknown):
-                return message
-            if message.kind not in self._unknown and len(self._unknown) < MOST_UNKNOWN and not self.is_original:
-                self._unknown.add(message.kind)
-                return message
-        return None
+        text = self._framer.next() if self.state in (HELLO_WAIT, OPEN) else None
+        if text is None:
+            return None
+        self.size = len(text)
+        message = decode(text)
+        self._move(message)
+        return message
+
+    def is_answered(self, unknown: Unknown) -> bool:
+        """Whether it gets an `error unsupported`, as the first of its type does."""
+        if unknown.kind in self._unknown or len(self._unknown) >= MOST_UNKNOWN or self.is_original:
+            return False
+        self._unknown.add(unknown.kind)
+        return True
 
     def _move(self, message: Message | Unknown) -> None:
         state = RECEIVED[self.role][self.state].get(kind_of(message))

@@ -14,6 +14,10 @@ from typing import Final
 # The colon is for ids that are addresses, as original peers may have them: 10.0.0.3:9101, [::1]:9101.
 _plain_id = re.compile(r"(?:[A-Za-z0-9_.@+-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?").fullmatch
 _SIGNS: Final = frozenset("_.@+-#'\u2019&")
+# Letters and marks that nobody sees: fillers, joiners, variation selectors (`Default_Ignorable_Code_Point`).
+_unseen = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+).search
 # What the program itself calls somebody.
 _TAKEN: Final = ("you",)
 
@@ -26,7 +30,7 @@ def show_id(peer_id: str) -> str:
 
 def show_name(name: str) -> str:
     """The name of a person or a channel: words of any script with single spaces between them, or in quotes."""
-    is_plain = all(map(_is_word, name.split(" "))) and not _is_taken(name)
+    is_plain = all(map(_is_word, name.split(" "))) and not _is_taken(name) and not _unseen(name)
     return name if is_plain else _quote(name)
 
 

@@ -94,7 +94,7 @@ class Invitation:
         host = address.host if address.host not in ("0.0.0.0", "::") else next(iter(self._networks))
         plain = " (not encrypted)" if self._config.listen_tls else ""
         yield from ("", f"In a terminal they join with{plain}:")
-        yield f"    python -m peer 9101 --tracker {Address(host, address.port)}"
+        yield f'    make peer PORT=9101 ARGS="--tracker {Address(host, address.port)}"'
 
     def _firewall(self) -> Iterator[str]:
         ports = sorted({address.port for address in self._config.addresses})

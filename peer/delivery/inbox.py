@@ -53,6 +53,11 @@ class Inbox:
         self._taken = Mark(epoch, seq, before)
         return self._taken
 
+    @property
+    def is_safe(self) -> bool:
+        """Whether all that was taken is."""
+        return self._taken == self.safe
+
     def saved(self, mark: Mark) -> None:
         """Nothing if the stream is another one by now."""
         if mark.epoch == self.safe.epoch and mark.upto > self.safe.upto:

@@ -23,12 +23,13 @@ LARGEST_JUMP: Final = 1_000_000
 
 
 class Outbox:
-    __slots__ = ("_copies", "_floor", "_reserved", "_sent", "_waiting", "last_seq", "unsafe")
+    __slots__ = ("_copies", "_floor", "_reserved", "_sent", "_void", "_waiting", "last_seq", "unsafe")
 
     def __init__(self, last_seq: int = 0, copies: Iterable[Copy] = ()) -> None:
         self._copies: dict[int, Copy] = {copy.seq: copy for copy in copies}  # in the order of their numbers
         self._waiting = deque(self._copies)  # the numbers that were not sent on the present link
         self._reserved = 0
+        self._void = 0  # so many of these, the first, have numbers of before the stream was realigned
         self.unsafe: set[int] = set()  # numbers that failed; until that is safe nothing is sent
         self.last_seq = max([last_seq, *self._copies])
         self._sent = max(self._copies, default=0)  # up to there all were sent; before a restart, as far as we know
@@ -63,8 +64,7 @@ class Outbox:
         """It is safe now. Copies come in the order in which their numbers were reserved. False: its number has become
         useless meanwhile, and it needs another one.
         """
-        self._reserved -= 1
-        if not self._is_in_line(copy.seq):
+        if not self._end_reservation() or not self._is_in_line(copy.seq):
             return False
         self._copies[copy.seq] = copy
         self._waiting.append(copy.seq)
@@ -72,7 +72,15 @@ class Outbox:
 
     def drop_reserved(self) -> None:
         """It could not be made safe: its number is never sent."""
+        self._end_reservation()
+
+    def _end_reservation(self) -> bool:
+        """The first of them; whether its number is still good."""
         self._reserved -= 1
+        if self._void:
+            self._void -= 1
+            return False
+        return True
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -117,8 +125,9 @@ class Outbox:
         self._floor = upto
         if upto <= self.last_seq <= upto + LARGEST_JUMP:
             return False
-        self.last_seq = upto
+        self.last_seq = upto  # no copy keeps its number now, so that none is given twice
         self._sent = 0
+        self._void = self._reserved
         return True
 
     def take_misnumbered(self) -> list[Copy]:
@@ -126,7 +135,7 @@ class Outbox:
         return self._settle([seq for seq in self._copies if not self._is_in_line(seq)])
 
     def _is_in_line(self, seq: int) -> bool:
-        return self._floor < seq <= self._floor + LARGEST_JUMP
+        return self._floor < seq <= self.last_seq
 
     def refuse(self, seq: int) -> list[Copy]:
         """The other side did not take this one; [] if it is settled already, or was never sent."""

@@ -7,13 +7,13 @@ line that says so, and nothing else happens.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Final
 
 from peer.chat import Chat
 from peer.clock import label
 from peer.contact import Contact
-from peer.errors import PeerError
+from peer.errors import Ambiguous, PeerError
 from peer.link import Link
 from peer.messages import BROADCAST
 from peer.quoting import show_id, show_name
@@ -27,6 +27,7 @@ from reactor.errors import DialError, ReactorError
 HISTORY_LINES: Final = 20
 LONGEST_LIST: Final = 500  # lines: more than anybody reads
 MOST_SHOWN: Final = 10  # channels of one peer
+LONGEST_WORD: Final = 60  # shown of a command that is none
 
 USAGE: Final = {
     "list": ("list", "who is registered with the trackers"),
@@ -39,13 +40,19 @@ USAGE: Final = {
     "peers": ("peers", "who you are connected to, and how well"),
     "channels": ("channels", "the channels you are in, and their members"),
     "history": ("history [<channel> | <peer_id>]", "the last messages"),
-    "mute": ("mute <peer_id>", "refuse its messages from now on; `unmute` takes them again"),
+    "mute": ("mute <peer_id>", "refuse its messages from now on"),
+    "unmute": ("unmute <peer_id>", "take them again"),
     "policy": ("policy <channel> open | invited | password PASSWORD", "who may enter a channel that you own"),
     "invite": ("invite <channel>", "a token that lets one peer into a channel that you own"),
     "remove": ("remove <channel> <peer_id>", "put somebody out of a channel that you own"),
     "help": ("help", "this"),
     "quit": ("quit", "say goodbye and end"),
+    "exit": ("exit", "the same"),
 }
+# Takes nothing behind it: who says "quit that!" where commands are typed does not mean to end.
+ALONE: Final = ("list", "peers", "channels", "quit", "exit")
+# Words that few sentences begin with, whatever stands behind them, or that may have a password there.
+RARE: Final = ("join", "connect", "policy", "broadcast")
 
 
 class Usage(PeerError):
@@ -73,17 +80,22 @@ class Commands:
         }  # fmt: skip
 
     async def run(self, line: str) -> None:
-        """Do what the line says. Whatever comes of it is printed; nothing is raised for what a person may do."""
-        name, _, rest = line.strip().partition(" ")
+        """Do what the line says, with a slash before it or without. Whatever comes of it is printed; nothing is raised
+        for what a person may do.
+        """
+        name, rest = _split(line)
         if not name:
             return
-        command = self._table.get(name.lower())
+        name = name.removeprefix("/").lower()
+        command = self._table.get(name)
         if command is None:
-            self._line(f"[Peer] Unknown command: {name}")
             self._help("")
+            self._line(f"[Peer] Unknown command: {name:.{LONGEST_WORD}}")  # last: the help may fill a screen
             return
         try:
-            waiting = command(rest.strip())
+            if rest and name in ALONE:
+                raise Usage(name)
+            waiting = command(rest)
             if waiting is not None:
                 await waiting
         except PeerError as error:
@@ -113,7 +125,7 @@ class Commands:
                 raise PeerError(f"{port} is no port: 1 to 65535")
             address: Address | None = Address(words[1], int(port))
         elif len(words) == 1:
-            peer_id, address = self._chat.find(words[0]), None
+            peer_id, address = self._find(words[0]), None
         else:
             raise Usage("connect")
         address, outcome = self._chat.connect(peer_id, address)
@@ -126,6 +138,17 @@ class Commands:
         else:
             if was_linked or link.handshake is None:  # the line of a new link has been said
                 self._line(f"[Peer] Connected to peer: {show_id(peer_id)}")
+
+    def _find(self, who: str) -> str:
+        """The id that is meant."""
+        if who == self._node.peer_id:
+            raise PeerError("That is this peer itself")
+        try:
+            return self._chat.find(who)
+        except Ambiguous:
+            raise
+        except PeerError:
+            raise PeerError(f"Nobody is known as {who}: `list` shows who is there") from None
 
     async def _peers(self, rest: str) -> None:
         await self._chat.measure()
@@ -144,32 +167,31 @@ class Commands:
         return f"{show_id(contact.peer_id)}{name}: {', '.join(parts)}"
 
     def _mute(self, rest: str) -> None:
-        self._set_muted(rest, True)
+        self._set_muted("mute", rest)
 
     def _unmute(self, rest: str) -> None:
-        self._set_muted(rest, False)
+        self._set_muted("unmute", rest)
 
-    def _set_muted(self, rest: str, muted: bool) -> None:
+    def _set_muted(self, command: str, rest: str) -> None:
         if not rest:
-            raise Usage("mute")
-        peer_id = self._chat.find(rest)
-        self._node.mute(peer_id, muted)
-        self._line(f"[Peer] {'Muted' if muted else 'Unmuted'}: {show_id(peer_id)}")
+            raise Usage(command)
+        peer_id = self._find(rest)
+        self._node.mute(peer_id, command == "mute")
+        self._line(f"[Peer] {command.capitalize()}d: {show_id(peer_id)}")
 
     # -- messages ----------------------------------------------------------------------------------------------------
 
     def _send(self, rest: str) -> None:
-        who, _, text = rest.partition(" ")
-        if not text.strip():
+        who, text = _split(rest)
+        if not text:
             raise Usage("send")
-        peer_id = self._chat.find(who)
-        self._lines.posted(self._node.send(peer_id, text.strip()))
+        self._lines.posted(self._node.send(self._chat.find(who), text))
 
     def _say(self, rest: str) -> None:
-        channel, _, text = rest.partition(" ")
-        if not text.strip():
+        channel, text = _split(rest)
+        if not text:
             raise Usage("say")
-        self._lines.posted(self._node.say(channel, text.strip()))
+        self._lines.posted(self._node.say(channel, text))
 
     def _broadcast(self, rest: str) -> None:
         if not rest:
@@ -177,20 +199,21 @@ class Commands:
         self._lines.posted(self._node.broadcast(rest))
 
     async def _history(self, rest: str) -> None:
-        if not rest:
-            entries = await self._store.history(limit=HISTORY_LINES)
-        elif rest in self._node.channels:
-            entries = await self._store.history(channel=rest, limit=HISTORY_LINES)
+        if rest:
+            entries, where = await self._found_history(rest)
         else:
-            entries = await self._found_history(rest)
-        self._line(f"[Peer] {len(entries)} messages" + (f" with {rest}" if rest else ""))
+            entries, where = await self._store.history(limit=HISTORY_LINES), ""
+        self._line(f"[Peer] {counted(len(entries), 'message')}{where}")
         for entry in entries:
             self._line(self._entry(entry))
 
-    async def _found_history(self, what: str) -> list[Entry]:
-        """Of a channel we are no longer in, or of a peer."""
-        entries = list(await self._store.history(channel=what, limit=HISTORY_LINES))
-        return entries or list(await self._store.history(peer=self._chat.find(what), limit=HISTORY_LINES))
+    async def _found_history(self, what: str) -> tuple[Sequence[Entry], str]:
+        """Of a channel, also one we are no longer in, or of a peer, also one that is not known any more."""
+        entries = await self._store.history(channel=what, limit=HISTORY_LINES)
+        if entries or what in self._node.channels:
+            return entries, f" in channel {what}"
+        entries = await self._store.history(peer=what, limit=HISTORY_LINES)
+        return entries or await self._store.history(peer=self._find(what), limit=HISTORY_LINES), f" with {what}"
 
     def _entry(self, entry: Entry) -> str:
         is_ours = entry.author == self._node.peer_id
@@ -239,26 +262,30 @@ class Commands:
             self._line(f"[Peer] Left channel: {rest}")
 
     def _channels(self, rest: str) -> None:
-        self._line(f"[Peer] In {len(self._node.channels)} channels")
+        self._line(f"[Peer] In {counted(len(self._node.channels), 'channel')}")
         for channel in self._node.channels:
             members = self._node.members(channel)
             linked = sum(1 for contact in members if contact.links)
             closed = ", closed" if self._node.channels.is_closed(channel) else ""
-            self._line(f"- {channel} ({len(members) + 1} members, {linked} connected{closed})")
+            self._line(f"- {channel} ({counted(len(members) + 1, 'member')}, {linked} connected{closed})")
 
     async def _policy(self, rest: str) -> None:
         words = rest.split()
-        if len(words) == 2 and words[1] in ("open", "invited"):
-            await self._chat.trackers.configure(words[0], policy=words[1])
-        elif len(words) == 3 and words[1] == "password":
-            await self._chat.trackers.configure(words[0], policy="password", password=words[2])
-        else:
+        password = words[2] if len(words) == 3 and words[1] == "password" else None
+        if password is None and (len(words) != 2 or words[1] not in ("open", "invited")):
             raise Usage("policy")
+        self._check_in(words[0])
+        await self._chat.trackers.configure(words[0], policy=words[1], password=password)
         self._line(f"[Peer] Channel {words[0]} is {words[1]} now")
+
+    def _check_in(self, channel: str) -> None:
+        if channel not in self._node.channels:
+            raise PeerError(f"Not in channel {channel}: join it first")
 
     async def _invite(self, rest: str) -> None:
         if not rest or " " in rest:
             raise Usage("invite")
+        self._check_in(rest)
         channel = await self._chat.trackers.configure(rest, invite=True)
         self._line(f"[Peer] Invite for channel {rest}, good for one: {channel.invite}")
 
@@ -266,9 +293,14 @@ class Commands:
         words = rest.split()
         if len(words) != 2:
             raise Usage("remove")
-        peer_id = self._chat.find(words[1])
-        await self._chat.trackers.configure(words[0], remove=peer_id)
-        self._line(f"[Peer] Removed {show_id(peer_id)} from channel {words[0]}")
+        self._check_in(words[0])
+        peer_id = self._find(words[1])
+        what = f"{show_id(peer_id)} from channel {words[0]}"
+        try:
+            await self._chat.trackers.configure(words[0], remove=peer_id)
+        except PeerError as error:
+            raise PeerError(f"Failed to remove {what}: {error}") from None
+        self._line(f"[Peer] Removed {what}")
         await self._chat.fetch()  # or what is said next would wait for its proof until the next list comes
 
     # -- the rest ----------------------------------------------------------------------------------------------------
@@ -281,6 +313,23 @@ class Commands:
 
     def _end(self, rest: str) -> None:
         self._quit()
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def looks_meant(text: str, known: Container[str]) -> bool:
+    """Whether a line to others was rather meant as a command. `known` are the channels and people that one may name."""
+    command, rest = _split(text)
+    command = command.lower()
+    return command in USAGE and (not rest or command in RARE or _split(rest)[0] in known)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The first word, and what stands behind it."""
+    word, *rest = text.split(maxsplit=1) or [""]
+    return word, rest[0].rstrip() if rest else ""
 
 
 def _in_brackets(channels: Sequence[str]) -> str:

@@ -57,7 +57,7 @@ class Shell:
             running.cancel()
 
     def _take(self, line: str) -> None:
-        if self._is_typed and line.strip().lower() in FAREWELLS:
+        if self._is_typed and line.strip().lower().removeprefix("/") in FAREWELLS:
             self.stop()
         self._waiting.append(line)
         self._go_on()

@@ -15,7 +15,7 @@ import urwid
 from peer.delivery.letters import Letter
 from peer.errors import PeerError
 from peer.program import Options, Program
-from peer.terminal.commands import Commands
+from peer.terminal.commands import Commands, looks_meant
 from peer.terminal.output import PlainOutput
 from peer.terminal.screen import ReactorLoop, Screen, Terminal
 from peer.terminal.view import PALETTE, View
@@ -49,17 +49,29 @@ class Typed:
         self._program = program
         self._windows = windows
         self._is_typing = is_typing
+        self._held = (LOG, "")  # what was not sent, as it looks like a command; the second time it is
 
     def submit(self, place: Place, text: str) -> bool:
         """Whether it was taken. `//` begins a message with a slash."""
         if place == LOG or (text.startswith("/") and not text.startswith("//")):
             self._command(place, text.removeprefix("/"))
             return True
+        if self._is_doubtful(place, text):
+            return False
         try:
             self._windows.posted(self._post(place, text[1:] if text.startswith("//") else text))
         except PeerError as error:
             self._windows.tell(place, f"[Peer] {error}")
             return False
+        return True
+
+    def _is_doubtful(self, place: Place, text: str) -> bool:
+        """A password that was meant for `/join` cannot be taken back once others have it."""
+        held, self._held = self._held, (place, text)
+        known = {word for _, word in self._windows.names()}
+        if held == self._held or not looks_meant(text, known):
+            return False
+        self._windows.tell(place, "[Peer] Not sent: a command begins with a slash here. Enter again sends it as it is")
         return True
 
     def _post(self, place: Place, text: str) -> Letter:

@@ -21,7 +21,7 @@ import urwid
 
 from peer.messages import MAX_TEXT
 from peer.quoting import show_id
-from peer.terminal.commands import USAGE
+from peer.terminal.commands import USAGE, counted
 from peer.terminal.editing import Recall, complete
 from peer.terminal.window import LOG, Kind, Line, Place, Window
 from peer.terminal.windows import Windows
@@ -33,7 +33,6 @@ TIME: Final = 6  # columns before each text. Wrapped rows begin behind them too,
 MOST_TYPED: Final = MAX_TEXT + 200  # a message, and a command before it
 
 HINTS: Final = "Alt-← → windows · PgUp older · Tab names · /help · /quit"
-COMMANDS: Final = (*USAGE, "unmute", "exit")
 
 # name, foreground, background, and what a screen without colours has in their place
 PALETTE: Final = [
@@ -215,7 +214,7 @@ class View(urwid.Widget):
             members = node.members(name)
             linked = sum(1 for contact in members if contact.link is not None)
             closed = ", closed" if node.channels.is_closed(name) else ""
-            return f"{escape(name)}  {len(members) + 1} members, {linked} connected{closed}"
+            return f"{escape(name)}  {counted(len(members) + 1, 'member')}, {linked} connected{closed}"
         if kind is Kind.PERSON:
             return f"{self._short(self._shown.place)}  {escape(show_id(name))}  {self._state(name)}"
         linked = sum(1 for contact in node.contacts if contact.link is not None)
@@ -297,7 +296,7 @@ class View(urwid.Widget):
 
     def _complete(self, text: str, position: int) -> Any:
         is_command = self._shown.place == LOG
-        found = complete(text, position, COMMANDS, self._windows.names(), is_command=is_command)
+        found = complete(text, position, USAGE, self._windows.names(), is_command=is_command)
         return [(text, position) for text, position in found if len(text) <= MOST_TYPED]
 
 

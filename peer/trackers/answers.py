@@ -179,6 +179,6 @@ def decode_refusal(status: int, body: bytes) -> Refused:
     try:
         reason = decode(_Failed, body).error
     except Nonsense:
-        raise Nonsense(f"status {status} without a reason: is it a tracker?") from None
+        raise Nonsense(f"status {status} without a reason: is it a tracker, and HTTP (not HTTPS)?") from None
     words = reason.message.removeprefix(f"{reason.path}: ")[:MAX_WORDS]
     return Refused(words or f"status {status}", status, reason.code, reason.path)

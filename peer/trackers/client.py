@@ -118,4 +118,4 @@ class TrackerClient:
     def _locked_out(self) -> Refused:
         if self._user:
             return Refused(f"user or password is wrong for the login as {self._user}", 401, "unauthorized")
-        return Refused("it wants a login, with a user and a password", 401, "unauthorized")
+        return Refused("a login is needed: start with --user NAME", 401, "unauthorized")

@@ -258,7 +258,8 @@ def _answers(outcomes: list[Outcome[T]]) -> list[tuple[Tracker, T]]:
     answers = [(tracker, outcome) for tracker, outcome in outcomes if not isinstance(outcome, TrackerError)]
     if not answers:
         _raise_refusal(outcomes, lambda refusal: True)
-        raise TrackerError("; ".join(str(error) for _, error in outcomes) or "there is no tracker to ask")
+        nobody = "there is no tracker to ask: start with --tracker HOST:PORT"
+        raise TrackerError("; ".join(str(error) for _, error in outcomes) or nobody)
     return answers
 
 

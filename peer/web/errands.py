@@ -70,34 +70,33 @@ class Errands:
 
     def _dial(self, asked: ConnectPeer) -> tuple[str, Address, Future[Any]]:
         given = None if asked.ip is None or asked.port is None else Address(asked.ip, asked.port)
-        peer_id = self._other(asked.who)
-        if given is None:
-            peer_id = self._find(asked.who, "unknown_peer")
+        unknown = Refused("unknown_peer", f"nobody has said where {asked.who} is: give ip and port")
+        peer_id = self._find(asked.who, unknown) if given is None else self._other(asked.who)
         try:
             return peer_id, *self._chat.connect(peer_id, given)
         except PeerError:
-            raise Refused("unknown_peer", f"nobody has said where {peer_id} is: give ip and port") from None
+            raise unknown from None
 
     def _other(self, who: str) -> str:
         if who == self._node.peer_id:
             raise Refused("invalid", "that is this peer itself", "$.peer_id")
         return who
 
-    def _find(self, who: str, code: str) -> str:
-        """The id; Refused with `code` if nobody is meant."""
+    def _find(self, who: str, unknown: Refused) -> str:
+        """The id; `unknown` is raised if nobody is meant."""
         try:
             return self._chat.find(self._other(who))
         except Ambiguous as error:
             raise Refused("ambiguous", str(error)) from None
-        except PeerError as error:
-            raise Refused(code, str(error)) from None
+        except PeerError:
+            raise unknown from None
 
     # -- messages ----------------------------------------------------------------------------------------------------
 
     async def send(self, request: Request) -> Posted:
         asked = decode(SendPeer, await request.read())
         check_length(asked.message)
-        peer_id = self._find(asked.who, "not_connected")
+        peer_id = self._find(asked.who, Refused("not_connected", f"Not connected to peer: {asked.who}"))
         try:
             letter = self._node.send(peer_id, asked.message)
         except PeerError as error:

@@ -87,7 +87,7 @@ def run_and_kill(directory: Path, output: Path, seconds: float) -> dict[str, set
             stdin=subprocess.DEVNULL, stdout=stdout,
         )  # fmt: skip
     try:
-        wait_until(lambda: output.stat().st_size > 0, 10.0, lambda: "it says nothing", process)
+        wait_until(lambda: b"received" in output.read_bytes(), 30.0, lambda: "it says nothing", process)
         with pytest.raises(StartError, match=rf"another peer \(pid {process.pid}\) uses"):
             Identity.open(directory)
         time.sleep(seconds)

@@ -158,7 +158,7 @@ def test_a_quit_does_not_wait_for_those_who_wait(pair: tuple[Peer, Web, Peer]) -
         wait_until(lambda: "hello" in web.ask("/messages").body, 5)
         before = time.monotonic()
         ann.quit()
-        assert time.monotonic() - before < 5
+        assert time.monotonic() - before < 15  # and not for those 30 seconds
         assert waiting.stdout is not None
         assert json.loads(waiting.stdout.read())["recipients"] == {B: {"state": "queued"}}
 
@@ -171,8 +171,8 @@ def test_it_is_off_unless_it_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("http", "status", "words"),
-    [("0.0.0.0:0", 1, "error: --http 0.0.0.0:0: others could reach that. Give 127.0.0.1:0"),
-     ("192.168.1.3:9301", 1, "others could reach that"), ("9301", 2, "is not HOST:PORT"),
+    [("0.0.0.0:0", 2, "error: argument --http: others could reach 0.0.0.0:0: give 127.0.0.1:0"),
+     ("192.168.1.3:9301", 2, "others could reach 192.168.1.3:9301"), ("9301", 2, "is not HOST:PORT"),
      ("127.0.0.1:TAKEN", 1, "another program has this port")],
 )  # fmt: skip
 def test_where_it_may_not_listen_the_peer_does_not_start(tmp_path: Path, http: str, status: int, words: str) -> None:

@@ -66,11 +66,10 @@ class Seat:
         start = time.monotonic()
 
         def look() -> bool:
-            self._read()
-            return self.process.poll() is not None
+            self._read()  # the kernel hands on what was written in its own time, also behind the end of the process
+            return self.process.poll() is not None and b"Left. Goodbye!" in self.data
 
         wait_until(look, SECONDS, lambda: f"no end: {self.data.decode()}")
-        self._read()
         assert self.process.returncode == 0 and b"Traceback" not in self.data, self.data.decode()
         return time.monotonic() - start
 
@@ -98,14 +97,14 @@ def seat(tmp_path: Path) -> Iterator[Callable[..., Seat]]:
 # -- what is typed -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("farewell", ["quit\n", " Exit \n", "\x04"], ids=["quit", "exit", "Ctrl-D"])
+@pytest.mark.parametrize("farewell", ["quit\n", " Exit \n", "/quit\n", "\x04"], ids=["quit", "exit", "slash", "Ctrl-D"])
 def test_the_end_does_not_wait_for_a_peer_that_does_not_answer(seat: Callable[..., Seat], farewell: str) -> None:
     with silence() as port:
         person = seat("--no-tracker")
         person.type(f"connect {B} 127.0.0.1 {port}\nchannels\n")
         person.wait_for("Connecting to peer")
         person.type(farewell)
-        assert person.seconds_to_end() < 5
+        assert person.seconds_to_end() < 8  # they have 10 s to answer
     assert b"Left. Goodbye!" in person.data and b"In 0 channels" not in person.data
 
 
@@ -119,7 +118,7 @@ def test_the_end_does_not_wait_for_a_tracker_that_does_not_answer(seat: Callable
             person.type("quit\n")
         else:
             person.process.send_signal(signal.SIGINT)
-        assert person.seconds_to_end() < 5
+        assert person.seconds_to_end() < 8  # they have 10 s to answer
     assert b"The tracker could not be told" in person.data
 
 
@@ -139,9 +138,41 @@ def test_what_is_typed_ahead_waits_its_turn(seat: Callable[..., Seat]) -> None:
 def test_in_a_script_the_end_is_the_last_command(tmp_path: Path) -> None:
     with Peer(tmp_path, A, None) as ann, Peer(tmp_path, B, None) as bob:
         bob.type(f"connect {A} 127.0.0.1 {ann.port}", "peers", "quit")
-        bob.wait_for("1 peers connected")
+        bob.wait_for("[Peer] 1 peers connected")
         bob.wait_for("Left. Goodbye!")
         assert bob.process.wait(SECONDS) == 0
+
+
+# -- how it is called --------------------------------------------------------------------------------------------------
+
+
+def test_the_usage_has_the_interpreter_as_it_was_called(tmp_path: Path) -> None:
+    (tmp_path / "my python").symlink_to(sys.executable)
+    with_site = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    ran = subprocess.run(
+        [tmp_path / "my python", "-m", "peer"], cwd=ROOT, env=with_site, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert ran.returncode == 2
+    said = " ".join(ran.stderr.split())  # where the lines end depends on the length of the path
+    assert said.startswith(f"usage: '{tmp_path}/my python' -m peer [-h]")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("missing", "No such file or directory. Give a --password-file that you may read"),
+        (".", "Is a directory. Give a --password-file that you may read"),
+        ("latin-1", "it is no text in UTF-8"),
+    ],
+)
+def test_a_password_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "latin-1").write_bytes(b"caf\xe9\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "peer", "0", "--user", "ann", "--password-file", tmp_path / name], cwd=ROOT,
+        env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == f"error: cannot read the password from {tmp_path / name}: {why}\n"
 
 
 # -- no standard output ------------------------------------------------------------------------------------------------

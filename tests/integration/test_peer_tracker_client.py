@@ -89,7 +89,7 @@ def test_two_peers_register_join_find_each_other_and_leave(loop: Loop, server: S
     with peer(loop, where) as ann, peer(loop, f"http://localhost:{server.port}", peer_id="d8f75433", port=9102) as bob:
         ann.says(lambda lines: lines == [REGISTERED])
         bob.says(lambda lines: lines == [REGISTERED])
-        server.wait_for("[ChatApp] Peer registered: 65113e1d at 192.168.1.7:9101", 2.0)
+        server.wait_for("[ChatApp] Peer registered: 65113e1d at 192.168.1.7:9101")
         ann.join("lobby")
         bob.join("lobby")
         found = loop.run(ann.trackers.fetch("lobby"))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from server import ENVIRONMENT, ROOT, Server, curl, wait_until, write_config
+from server import ENVIRONMENT, ROOT, START_SECONDS, Server, curl, wait_until, write_config
 from test_peer_tui_pty import UTF8, Seat
 
 from bench.process import free_port
@@ -174,7 +174,7 @@ def test_without_a_terminal_the_password_comes_from_a_file_and_the_answers_are_n
     (config.parent / "secret").write_text(PASSWORD + "\n")
     server = Server(config, ["env", f"SHARE_PASSWORD_FILE={config.parent}/secret", *command(config), "--tls"])
     try:
-        wait_until(lambda: "Listening on https" in server.stdout, 10.0, lambda: server.stderr, server.process)
+        wait_until(lambda: "Listening on https" in server.stdout, START_SECONDS, lambda: server.stderr, server.process)
         url = re.findall(r"Listening on (https://\S+)/ ", server.stdout)[0]
         assert log_in(url, PASSWORD, "--cacert", config.parent / "var/tls/cert.pem") == 200
         assert "\x1b" not in server.stdout

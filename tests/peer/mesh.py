@@ -85,7 +85,8 @@ class Disk:
 
     def load(self) -> Saved:
         saved = self.saved
-        return replace(saved, seqs=dict(saved.seqs), marks=dict(saved.marks), copies=list(saved.copies))
+        copies = sorted(saved.copies, key=lambda copy: (copy.recipient, copy.seq))
+        return replace(saved, seqs=dict(saved.seqs), marks=dict(saved.marks), copies=copies)
 
     def save(self, change: Change) -> Future[None]:
         future: Future[None] = self._reactor.future()

@@ -123,7 +123,7 @@ def test_a_refusal_has_its_reason_without_the_path() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"{}", b'{"status":"error","error":"no"}'])
 def test_a_refusal_without_a_reason_is_nonsense(body: bytes) -> None:
-    with pytest.raises(Nonsense, match="status 500 without a reason: is it a tracker"):
+    with pytest.raises(Nonsense, match="status 500 without a reason: is it a tracker, and HTTP"):
         decode_refusal(500, body)
     with pytest.raises(Nonsense, match="status 302 sends us elsewhere"):
         decode_refusal(302, body)

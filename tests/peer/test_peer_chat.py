@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from mesh import EPOCH, PORT, Mesh, Raw
 
-from peer.chat import MOST_MEMBERS, Chat
+from peer.chat import MOST_CHANNELS, MOST_MEMBERS, Chat
 from peer.errors import Ambiguous, PeerError
+from peer.framing import LONGEST
+from peer.messages import MAX_NAME, decode, encode
+from peer.node import Settings
 from peer.storage.store import Entry
 from peer.terminal.commands import LONGEST_LIST, MOST_SHOWN, Commands
 from peer.terminal.lines import Lines
@@ -141,6 +144,29 @@ def test_who_was_listed_in_a_channel_before_we_joined_it_is_a_member_then(ann: A
 
 
 # -- what a command prints ---------------------------------------------------------------------------------------------
+
+
+def test_of_a_tracker_that_lists_others_each_time_those_are_forgotten_who_are_not_listed_any_more(ann: Ann) -> None:
+    node = ann.mesh.start("ann", "class", settings=Settings(max_contacts=200))
+    chat = Chat(node, Trackers())  # type: ignore[arg-type]
+    for at in range(20):
+        chat.learn([listed(f"p{at}-{n}", "", "class") for n in range(MOST_MEMBERS)])
+        ann.mesh.reactor.advance(1)
+    assert len(node.contacts) <= 200 + MOST_MEMBERS
+    assert all(contact.listed_at for contact in node.contacts), "and nobody else is dialled"
+
+
+def test_as_many_channels_as_one_may_be_in_fit_into_a_line(ann: Ann) -> None:
+    for n in range(1, MOST_CHANNELS):
+        ann.node.join(f"{n:😀>{MAX_NAME}}", "ab" * 32)
+    raw = Raw(ann.mesh, ann.node)
+    raw.greet()
+    lines = [encode(raw.link.answer), encode(ann.node.channels.announcement(raw.link))]
+    assert all(len(line) < LONGEST and decode(line) for line in lines)
+    [line] = ann.ask("join another")
+    assert line.endswith("leave one first") and len(ann.node.channels) == MOST_CHANNELS
+    again = next(iter(ann.node.channels))
+    assert f"[Peer] Joined channel: {again}" in ann.ask(f"join {again}")
 
 
 def test_a_list_that_nobody_could_read_is_cut_and_counted(ann: Ann) -> None:

@@ -259,6 +259,27 @@ def test_nobody_can_use_up_our_numbers(mesh: Mesh) -> None:
     assert [text["seq"] for text in peer.frames("chat")] == [4], "who has taken its name has done no harm"
 
 
+def test_what_somebody_claimed_once_does_no_harm_after_a_restart(mesh: Mesh) -> None:
+    disk = Disk(mesh.reactor)
+    ann = mesh.start("ann", "class", store=disk)
+    peer = Raw(mesh, ann, "bob")
+    peer.greet("class", have={"epoch": ann.author.epoch, "upto": 5_000_000})
+    ann.say("class", "to whoever it is")
+    mesh.advance(0)
+    peer.say("ack", upto=5_000_001)
+    mesh.kill("ann")
+    ann = mesh.start("ann", "class", store=disk)
+    ann.listed([Listed("bob", "Bob", Address("bob", PORT), ("class",))])
+    ann.say("class", "one")
+    mesh.advance(0)
+    assert len(disk.saved.copies) == 1, "it waits, under whatever number"
+    bob = Raw(mesh, ann, "bob")
+    bob.greet("class", have={"epoch": ann.author.epoch, "upto": 6})
+    ann.say("class", "two")
+    mesh.advance(0)
+    assert [(text["seq"], text["message"]) for text in bob.frames("chat")] == [(7, "one"), (8, "two")]
+
+
 def test_no_number_silences_a_sender(mesh: Mesh) -> None:
     mesh.start("ann")
     peer = raw(mesh)

@@ -248,6 +248,12 @@ def test_twice_the_input_takes_about_twice_the_time(name: str) -> None:
     raise AssertionError(f"{name}: {ratios}")
 
 
+def test_a_packet_of_nothing_costs_nearly_nothing() -> None:
+    """It is gone through in one go, and nobody else has a turn meanwhile."""
+    count = 100_000
+    assert best(whole(count * b"\n", by_lines=True)) < best(whole(count * b"{}\n", by_lines=True)) / 5
+
+
 def test_a_byte_costs_the_same_late_in_an_object_as_early() -> None:
     def cost(before: int) -> float:
         framer = Framer()

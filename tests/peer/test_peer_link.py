@@ -12,7 +12,7 @@ import pytest
 
 from peer.delivery.outbox import MOST
 from peer.errors import FrameError
-from peer.link import MESSAGES_A_TURN, Goodbye, Limits, Link
+from peer.link import MESSAGES_A_TURN, MOST_KEPT, Goodbye, Limits, Link
 from peer.messages import (
     Ack,
     Bye,
@@ -127,6 +127,23 @@ class Line:
 
 def text(number: int = 1, message: str = "hi") -> Chat:
     return Chat(message=message, id=f"far:{'e0' * 8}:{number}", seq=number, peer_id="far", channel="direct")
+
+
+# -- holding -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_that_is_held_keeps_a_bounded_count_of_bytes_and_goes_on_with_all_when_released() -> None:
+    line = Line()
+    line.feed(GREETING)
+    line.link.hold()
+    texts = [text(number, "\U0001f600" + 9_995 * "a") for number in range(1, 30)]
+    for one in texts:
+        line.feed(one)
+    assert MOST_KEPT == 65_536 and not line.transport.reading
+    assert len(line.link._kept) == 7 and not line.owner.messages
+    line.link.release()
+    line.advance(0)
+    assert line.owner.messages == [(one, False) for one in texts] and line.transport.reading
 
 
 # -- the greeting ------------------------------------------------------------------------------------------------------
@@ -430,6 +447,14 @@ def test_a_thousand_messages_in_one_packet_take_several_turns() -> None:
     steps = [after - before for before, after in pairwise(counts)]
     assert counts[0] == MESSAGES_A_TURN and max(steps) <= MESSAGES_A_TURN
     assert [message.seq for message, _ in line.owner.messages if isinstance(message, Chat)] == list(range(1, 1001))
+
+
+def test_types_that_nobody_knows_take_their_turns_too() -> None:
+    line = Line().open()
+    line.transport.feed(b'{"type":"dance"}\n' * (MESSAGES_A_TURN + 1))
+    assert not line.transport.reading
+    line.advance(0)
+    assert line.transport.reading and [one["message"] for one in line.sent()] == ["dance"]
 
 
 def test_while_its_messages_wait_for_their_turn_a_link_reads_no_more() -> None:

@@ -746,6 +746,28 @@ def test_a_thousand_strangers_are_forgotten_when_there_is_no_room_for_more(mesh:
     assert mesh.ears["ann"].texts == ["hi"]
 
 
+def test_strangers_that_claim_our_channel_and_go_are_not_dialled_for_ever(mesh: Mesh) -> None:
+    ann = mesh.start("ann", "class", settings=Settings(max_contacts=50))
+    for n in range(200):
+        raw(mesh, f"p{n}", channels=["class"], listen_port=PORT).transport.abort()
+        mesh.advance(0)
+    assert len(ann._dialling._attempts) <= 50
+    ann.listed([])
+    assert not ann._dialling._attempts
+
+
+def test_a_friend_does_not_wait_behind_strangers_that_cannot_be_reached(mesh: Mesh) -> None:
+    ann = mesh.start("ann", "class")
+    for n in range(100):
+        Stub(mesh, f"p{n}", lambda line: b"")
+        raw(mesh, f"p{n}", channels=["class"], listen_port=PORT).transport.abort()
+    mesh.advance(3)
+    mesh.start("bob", "class")
+    ann.listed([Listed("bob", "Bob", Address("bob", PORT), ("class",))], all_of_them=False)
+    mesh.advance(15)
+    assert mesh.ears["ann"].linked == ["bob"]
+
+
 def test_a_stream_goes_on_after_its_peer_was_forgotten(mesh: Mesh) -> None:
     ann = mesh.start("ann", settings=Settings(max_contacts=2))
     peer = raw(mesh)

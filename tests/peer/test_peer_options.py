@@ -42,6 +42,27 @@ def test_an_ip_address_is_taken_as_it_is(given: str) -> None:
     assert parse(["9101", "--listen", "0.0.0.0"]).listen == "0.0.0.0"
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--http", "0.0.0.0:9301"], "argument --http: others could reach 0.0.0.0:9301: give 127.0.0.1:9301"),
+        (["--password-file", "x"], "argument --password-file: whose password is it? Give --user NAME, too"),
+        (["--tracker", "127.0.0.1", "--no-tracker"], "argument --no-tracker: not allowed with argument --tracker"),
+        (["--tracker", "127.0.0.1:0"], "argument --tracker: nobody listens at 127.0.0.1:0: a port is 1 to 65535"),
+        (["--data", ""], "argument --data: an empty name is no directory"),
+        (["--id", ""], "argument --id: give 1 to 64 printable characters"),
+        (["--name", "a\nb"], "argument --name: give 1 to 64 printable characters"),
+    ],
+)
+def test_what_makes_no_sense_is_a_mistake_on_the_command_line(
+    given: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["9101", *given])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(f"error: {words}\n")
+
+
 def test_limits_are_taken_as_they_are_given() -> None:
     given = parse(["9101", "--burst", "10", "--rate", "0", "--max-links", "1000"])
     assert (given.burst, given.rate, given.max_links) == (10, 0.0, 1000)

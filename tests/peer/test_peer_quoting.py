@@ -47,8 +47,10 @@ def test_a_plain_name_is_one_of_any_script(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["you", "YOU", "Ann: hi", "Ann (65113e1d)", "a, b", "A] (you)", " A", "Ann ", "A  n", "", "a\u00a0b", "✓✓"]
-)
+    "name",
+    ["you", "YOU", "Ann: hi", "Ann (65113e1d)", "a, b", "A] (you)", " A", "Ann ", "A  n", "", "a\u00a0b", "✓✓",
+     "Ann\ufe0f", "\u3164", "yo\u034fu", "Ann\U000e0100"],
+)  # fmt: skip
 def test_a_name_that_could_be_something_else_is_quoted(name: str) -> None:
     assert show_name(name) == f'"{name}"'
 

@@ -205,6 +205,16 @@ def test_a_name_alone_is_no_proof(mesh: Mesh) -> None:
     assert not peer.speaks_in("club")
 
 
+def test_a_channel_that_is_claimed_many_times_is_proved_once(mesh: Mesh) -> None:
+    """Or a few lines would keep us busy for everybody else."""
+    ann = mesh.start("ann")
+    ann.join("class", KEY)
+    peer = Member(mesh)
+    wrong, good = {"name": "class", "proof": "0" * 64}, {"name": "class", "proof": peer.proof("class")}
+    peer.say("channels", channels=[*[wrong] * 255, good])
+    assert len(peer.link.claims) == 1 and peer.speaks_in("class"), "the last one counts"
+
+
 def test_a_proof_that_was_overheard_is_of_no_use_on_another_link(mesh: Mesh) -> None:
     closed(mesh)
     peer = Member(mesh)

@@ -231,6 +231,23 @@ def test_a_stream_that_the_other_side_has_lost_begins_again_where_it_is() -> Non
     assert post(outbox).seq == 8
 
 
+def test_no_number_is_given_twice_when_the_count_goes_back() -> None:
+    """It ran ahead, as somebody who took the other's name said once that it had millions of ours."""
+    outbox = Outbox(1_000_003, [copy_of(7), copy_of(1_000_002)])
+    early, late = outbox.reserve(), outbox.reserve()
+    assert not outbox.had(4) and outbox.realign(4)
+    assert seqs(outbox.take_misnumbered()) == [7, 1_000_002]
+    again = [outbox.reserve(), outbox.reserve()]
+    assert not outbox.add(copy_of(early)) and not outbox.add(copy_of(late)), "these are numbered anew as well"
+    assert again == [5, 6] and outbox.add(copy_of(5)) and outbox.add(copy_of(6))
+    assert post(outbox).seq == 7 and send_all(outbox) == [5, 6, 7]
+
+
+def test_before_the_first_link_any_number_of_ours_is_good() -> None:
+    outbox = Outbox(5_000_000)
+    assert post(outbox).seq == 5_000_001
+
+
 def test_of_one_link_a_bounded_count_of_numbers_may_be_left_out() -> None:
     inbox = Inbox()
     inbox.begin("e0")

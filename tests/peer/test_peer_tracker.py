@@ -253,10 +253,10 @@ def test_a_tracker_that_goes_and_comes_back_is_a_line_each_and_its_last_list_cou
         (Answer(200, b'{"status":' + b"[" * 10_000), "answers nonsense: "),
         (Answer(200, []), "answers nonsense: Expected object, got array"),
         (Answer(200, {"status": "success"}), "answers nonsense: Object missing required field peer_id"),
-        (Answer(204), "answers nonsense: status 204 without a reason: is it a tracker?"),
+        (Answer(204), "answers nonsense: status 204 without a reason: is it a tracker, and HTTP"),
         (Answer(302, b"", [("Location", "http://elsewhere/")]), "answers nonsense: status 302 sends us elsewhere"),
-        (Answer(404, b"<h1>Not Found</h1>"), "answers nonsense: status 404 without a reason: is it a tracker?"),
-        (Answer(500, b"oops"), "answers nonsense: status 500 without a reason: is it a tracker?"),
+        (Answer(404, b"<h1>Not Found</h1>"), "answers nonsense: status 404 without a reason: is it a tracker"),
+        (Answer(500, b"oops"), "answers nonsense: status 500 without a reason: is it a tracker, and HTTP (not HTTPS)?"),
         (refusal(500, "internal_server_error", "sorry"), "refuses: sorry"),
         (refusal(429, "too_many_peers", "50000 peers are registered"), "refuses: 50000 peers are registered"),
         (RemoteProtocolError("the server's answer is larger than allowed", 502), "answers nonsense: the server's"),
@@ -831,7 +831,7 @@ def test_who_has_no_login_is_told_that_one_is_wanted(guarded: TestApp) -> None:
     ann = Peer(guarded.reactor, {HERE: Plugin(guarded)}).start()
     guarded.advance(100)
     assert ann.lines == [
-        "[Peer] Tracker 127.0.0.1:8000 refuses: it wants a login, with a user and a password; trying again"
+        "[Peer] Tracker 127.0.0.1:8000 refuses: a login is needed: start with --user NAME; trying again"
     ]
     assert ann.net.of("/login") == []
     ann.trackers.close()

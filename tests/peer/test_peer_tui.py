@@ -870,6 +870,21 @@ def test_two_slashes_begin_a_message_with_one(desk: Desk) -> None:
     assert desk.seat.mesh.ears["bob"].texts == ["/etc/hosts"]
 
 
+def test_what_looks_like_a_command_is_held_back_once(desk: Desk) -> None:
+    """A password that was meant for `/join` cannot be taken back."""
+    for line in ("join lobby password hunter2", "send bob psst", "leave dev", "peers"):
+        assert not desk.submit(line)
+        assert desk.seat.windows.active.lines[-1].text.startswith("[Peer] Not sent: a command begins with a slash")
+    assert desk.seat.mesh.ears["bob"].texts == []
+    assert desk.submit("peers") and desk.submit("leave it") and desk.submit("//join lobby")
+    assert not desk.submit("join lobby password hunter2")
+    assert desk.seat.mesh.ears["bob"].texts == ["peers", "leave it", "/join lobby"]
+
+
+def test_what_is_held_back_in_one_window_is_so_in_another(desk: Desk) -> None:
+    assert not desk.submit("peers") and not desk.submit("peers", BOB) and desk.submit("peers", BOB)
+
+
 def test_what_cannot_be_sent_is_not_taken_and_why_is_said_there(desk: Desk) -> None:
     assert not desk.submit("hello", Place(Kind.PERSON, "nobody"))
     assert not desk.submit("x" * (MAX_TEXT + 1))
@@ -880,7 +895,7 @@ def test_what_cannot_be_sent_is_not_taken_and_why_is_said_there(desk: Desk) -> N
 
 def test_commands_answer_where_they_were_typed_and_in_the_log(desk: Desk) -> None:
     assert desk.submit("/channels")
-    answer = ["[Peer] In 1 channels", "- dev (2 members, 1 connected)"]
+    answer = ["[Peer] In 1 channel", "- dev (2 members, 1 connected)"]
     assert [line.text for line in desk.seat.windows.active.lines] == answer
     assert desk.seat.log[-2:] == answer
     assert desk.submit("channels", LOG) and desk.submit("/channels", LOG)
