@@ -52,7 +52,7 @@ class Combined:
     @staticmethod
     def who(client: str, user: str | None, stamp: str) -> str:
         name = quotable(user or "-").replace(" ", "\\x20")
-        return f"{client} - {name} {stamp} "
+        return f"{client or '-'} - {name} {stamp} "
 
     @staticmethod
     def what(head: RequestHead | None, status: int, sent: int) -> str:
@@ -76,7 +76,7 @@ class JSONLines:
 
     @staticmethod
     def who(client: str, user: str | None, stamp: str) -> str:
-        return f'{{"time":"{stamp}","client":{_json(client)},"user":{_json(user)},'
+        return f'{{"time":"{stamp}","client":{_json(client or None)},"user":{_json(user)},'
 
     @staticmethod
     def what(head: RequestHead | None, status: int, sent: int) -> str:
@@ -173,11 +173,14 @@ class AccessLog:
     def _other(self, answered: Answered, now: float) -> str:
         """The line of one that is not common."""
         head, request, client, status, sent, since = answered
-        user, name = None, "-"
+        user = None
         if request is not None:
-            client, user, name = request.client, request.user, request.id
+            client, user = request.client, request.user
         line = f"{self._who(client, user)}{self._form.what(head, status, sent)}{self._end}"
-        return f"{line}{self._between(now - since)}{name}{self._form.behind_id}" if self._has_details else line
+        if not self._has_details:
+            return line
+        name = request.id if request is not None else "-"
+        return f"{line}{self._between(now - since)}{name}{self._form.behind_id}"
 
     def _between(self, took: float) -> str:
         """What stands between the common part of a line and the name."""
@@ -209,10 +212,13 @@ class AccessLog:
 
 
 def open_stream(where: str, directory: Path, standard: IO[str] | None) -> IO[str] | None:
-    """Where access lines go: "-" is `standard`, anything else a file. StartError if that cannot be written."""
+    """Where access lines go: "-" is `standard`, anything else a file, in UTF-8 whatever a user is called. StartError if
+    that cannot be written.
+    """
     if where == "-":
         return standard
     try:
-        return open(directory / where, "a", encoding="utf-8")
+        return open(directory / where, "a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise StartError(f"cannot write the access log {where}: {error.strerror}") from None
+        words = f"cannot write the access log {where}: {error.strerror}; name another file with access_log"
+        raise StartError(words) from None

@@ -172,7 +172,8 @@ class App:
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise StartError(f"cannot make the state directory {state_dir}: {error.strerror}") from None
+            words = f"cannot make the state directory {state_dir}: {error.strerror}; name another with state_dir"
+            raise StartError(words) from None
         await generation.start()
 
     @property

@@ -30,7 +30,7 @@ from reactor.http.server import Settings
 
 T = TypeVar("T")
 _PLUGIN = "plugin:"
-_LISTENING = ("listen", "listen_tls", "listen_redirect")
+LISTENING = ("listen", "listen_tls", "listen_redirect")
 
 
 class ServerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,6 +82,7 @@ class Config:
         rest = {key: value for key, value in server.values.items() if key not in known}
         self.settings = self._convert(limits, Settings, "server")
         self.server = self._convert(rest, ServerOptions, "server", also_known=known)
+        self._check_names()
         paths = [text for text in self.server.listen if text.startswith(UNIX)]
         self.listen = self._addresses("listen", [text for text in self.server.listen if text not in paths], 8000)
         self.listen_unix = [self._socket_path(text) for text in paths]
@@ -156,6 +157,12 @@ class Config:
         except ValueError as error:
             raise self.error(str(error), "server", key) from None
 
+    def _check_names(self) -> None:
+        for key in ("state_dir", "access_log"):
+            if not getattr(self.server, key):
+                default = getattr(ServerOptions(), key)
+                raise self.error(f"is empty: give a name, or leave the line out, which means {default}", "server", key)
+
     def _check_listeners(self) -> None:
         server = self.server
         if not self.listeners:
@@ -178,7 +185,7 @@ class Config:
     def _check_twice(self) -> None:
         seen: set[Address] = set()
         plain = [*self.listen, *self.listen_unix]
-        for key, addresses in zip(_LISTENING, (plain, self.listen_tls, self.listen_redirect), strict=True):
+        for key, addresses in zip(LISTENING, (plain, self.listen_tls, self.listen_redirect), strict=True):
             for address in addresses:
                 if address in seen:
                     raise self.error("the same address twice", "server", key)
@@ -247,7 +254,7 @@ class Config:
             if missing:
                 raise self.error("has to be given", section, missing.group(1)) from None
             found = re.search(r"[$.`](\w+)", path.replace("$.", "$")) or re.match(r"`(\w+)`", words)
-            raise self.error(words, section, found.group(1) if found else "") from None
+            raise self.error(_plain(words), section, found.group(1) if found else "") from None
 
     # -- where it was said -------------------------------------------------------------------------------------------
 
@@ -289,9 +296,21 @@ def load(path: str | Path) -> Config:
     return config
 
 
+_BOUNDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
+
+
+def _plain(words: str) -> str:
+    """What msgspec says of a bound, for people: the key stands before it."""
+    bound = re.fullmatch(r"Expected `(?:int|float)` ([<>]=?) ([0-9.]+)", words)
+    if bound:
+        return f"must be {_BOUNDS[bound.group(1)]} {float(bound.group(2)):.15g}"
+    return re.sub(r"^`\w+` ", "", words)
+
+
 _YES, _NO = ("yes", "on", "true", "1"), ("no", "off", "false", "0")
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = 100_000 * _SECONDS["d"]  # a system that waits for a thread knows no longer time than 292 years
 _size = re.compile(r"(-?[0-9]+(?:_[0-9]+)*)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _duration = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|)", re.IGNORECASE)
 
@@ -308,6 +327,8 @@ def coerce(text: str, kind: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         rest = [arg for arg in args if arg is not type(None)]
         return None if len(rest) < len(args) and text == "" else coerce(text, rest[0])
+    if origin is typing.Literal and text not in args:
+        raise ValueError(f"is {' or '.join(args)}, not {text!r}")
     if origin is list or kind is list:
         items = text.splitlines() if "\n" in text else text.split(",")
         return [coerce(item.strip(), args[0] if args else str) for item in items if item.strip()]
@@ -316,7 +337,7 @@ def coerce(text: str, kind: Any) -> Any:
     if kind is int:
         return int(_number(_size, text, _SIZES, "a whole number (64k and 1M are understood)"))
     if kind is float:
-        return float(_number(_duration, text, _SECONDS, "a number of seconds (30s, 10m, 2h and 7d are understood)"))
+        return _seconds(text)
     return text
 
 
@@ -325,6 +346,13 @@ def _bool(text: str) -> bool:
     if lower not in _YES + _NO:
         raise ValueError(f"is yes or no, not {text!r}")
     return lower in _YES
+
+
+def _seconds(text: str) -> float:
+    seconds = float(_number(_duration, text, _SECONDS, "a number of seconds (30s, 10m, 2h and 7d are understood)"))
+    if seconds > _LONGEST:
+        raise ValueError(f"is at most {_LONGEST / _SECONDS['d']:.0f}d, not {text!r}")
+    return seconds
 
 
 def _number(pattern: re.Pattern[str], text: str, units: Mapping[str, float], wanted: str) -> float:

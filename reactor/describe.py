@@ -12,6 +12,7 @@ from dataclasses import asdict
 import msgspec
 
 from reactor.app import App
+from reactor.config import LISTENING
 from reactor.core.certificates import Certificate
 
 
@@ -23,12 +24,7 @@ def describe(app: App) -> str:
     lines = [f"{config.file} is fine.", "", "listeners", *listeners]
     if generation.tls is not None:
         lines += ["", "certificates", *map(_certificate, generation.tls.certificates)]
-    server = {
-        "state_dir": config.server.state_dir, "access_log": config.server.access_log,
-        "access_log_format": config.server.access_log_format,
-        "access_log_details": config.server.access_log_details, "verbose": config.server.verbose,
-        "send_request_id": config.server.send_request_id, "block_warning": config.server.block_warning,
-    }  # fmt: skip
+    server = {key: value for key, value in msgspec.structs.asdict(config.server).items() if key not in LISTENING}
     lines += ["", "server", *_options({**server, **asdict(generation.site.settings)}, "  ")]
     lines += ["", "plugins"]
     for section, plugin in zip(config.plugins, generation.plugins, strict=True):

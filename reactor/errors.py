@@ -63,7 +63,7 @@ class HTTPError(ReactorError):
 class Overloaded(ReactorError):
     """A bounded queue is full. Where nobody catches it, an HTTP client gets 503 with `Retry-After`."""
 
-    def __init__(self, message: str = "the server is busy, try again", retry_after: int = 1) -> None:
+    def __init__(self, message: str = "the server is busy", retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after  # seconds
 

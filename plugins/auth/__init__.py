@@ -141,7 +141,7 @@ def read_index(plugin: Plugin, options: Options) -> IndexPage:
     try:
         return IndexPage(plugin.path(options.index))
     except OSError as error:
-        raise ConfigError(f"cannot read {options.index}: {error.strerror}", key="index") from None
+        raise ConfigError(f"cannot read {plugin.path(options.index)}: {error.strerror}", key="index") from None
 
 
 def show_form(pages: Pages) -> Handler:

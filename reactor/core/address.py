@@ -32,13 +32,30 @@ def parse_address(text: str, default_port: int = 0) -> Address:
     match = _address.fullmatch(text.strip())
     if match is None or (match.group(2) or "").isdigit():  # a port alone would be taken for an address
         raise ValueError(f"{text!r} is not HOST:PORT (such as 127.0.0.1:8000 or [::1]:8000)")
+    host = match.group(1) or match.group(2)
+    if not _may_be_host(host):
+        raise ValueError(f"{host!r} is no IP address")
     port = int(match.group(3)) if match.group(3) else default_port
     if port > 65535:
         raise ValueError(f"port {port} is above 65535")
-    return Address(match.group(1) or match.group(2), port)
+    return Address(host, port)
+
+
+def _may_be_host(text: str) -> bool:
+    """An address, or what a name could be: of one that ends with a number nobody looks it up (RFC 3696, section 2)."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return ":" not in text and not text.rpartition(".")[2].isdigit()
+    return True
 
 
 _address = re.compile(r"(?:\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
+
+
+def peer_text(peer: object) -> str:
+    """Who a socket is connected to, as a log has it; `peer` is what `accept` says."""
+    return str(Address(*peer[:2])) if isinstance(peer, tuple) else "a Unix socket"
 
 
 def is_loopback(host: str) -> bool:

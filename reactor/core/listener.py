@@ -83,7 +83,7 @@ def _why(error: Exception) -> str:
     if number == errno.EADDRNOTAVAIL:
         return "this machine has no such address (`ip address` lists them)"
     if isinstance(error, socket.gaierror):
-        return "this is no IP address; write one, such as 127.0.0.1 or ::1"
+        return "this machine knows no address of that name. Correct it, or write an address, such as 127.0.0.1"
     return getattr(error, "strerror", None) or str(error)
 
 

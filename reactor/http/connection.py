@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from enum import Enum
 from errno import ETIME, ETIMEDOUT
-from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
 from reactor.core.task import Task
@@ -92,9 +91,7 @@ class ServerConnection(SendingSide):
         self.transport = transport
         transport.stall_limit = self.settings.write_timeout
         transport.pace = self._server.pace
-        peer = transport.peer
-        # Interned: whoever groups requests by their client sees by identity that it is the same.
-        self._client = intern(str(peer[0])) if isinstance(peer, tuple) else ""
+        self._client = self._server.client_of(transport.peer)
         self._server.opened(self)
         # The shorter of the two, so that in QUIET the deadline is never later than the keep-alive limit allows.
         self.deadline.move(self.reactor.now + min(self.settings.head_timeout, self.settings.keep_alive))
@@ -227,6 +224,8 @@ class ServerConnection(SendingSide):
         due = self._answered_at + self.settings.keep_alive
         if self.deadline.at > due:
             self.deadline.move(due)
+        if self._server.draining:  # since its last answer began, whose head could not say that it is the last
+            self.drain(self._server.ends_gently)
 
     def _go_on(self) -> None:
         """The others had their turn, or the client has read, or an exchange is over: the next requests."""
@@ -246,7 +245,7 @@ class ServerConnection(SendingSide):
         server = self._server
         server.requests += 1
         site = server.site
-        request: Request = None  # type: ignore[assignment]  # until it is made: routing may refuse before
+        request: Request = None  # type: ignore[assignment]  # until it is made: a path may be refused before
         try:
             found = site.hosts.find(head.host) if site.hosts is not None else None
             route, params = (found, NO_PARAMS) if found is not None else site.router.find(head.method, head.path)
@@ -263,6 +262,7 @@ class ServerConnection(SendingSide):
                 return self._start(exchange, exchange.guarded(verdict))
             answer = route.handler(request) if verdict is None else verdict
         except MISTAKES as error:
+            request = request or self._unrouted(head)
             answer = self.error_response(error, head, request)
         if answer.__class__ is Deferred and verdict is None:
             return self._defer(answer, Reply(self, site, head, request))
@@ -273,8 +273,8 @@ class ServerConnection(SendingSide):
         at_once = server.at_once
         if at_once is not None:
             if is_plain:
-                if not at_once and not server.answered:
-                    server.begin_answers()
+                if not at_once:
+                    server.begin_at_once()
                 request._answer = answer.head
                 at_once.append(request)
             else:
@@ -283,6 +283,15 @@ class ServerConnection(SendingSide):
             return self._ready_again()
         self._phase = QUIET
         return True
+
+    def _unrouted(self, head: RequestHead) -> Request:
+        """A request that meets no route."""
+        request = Request(head, self._client, NO_PARAMS, None, self.transport.is_secure)
+        if head.forwarded:
+            request.believe(self._server.site.trust)
+        if self._server.sends_ids:
+            self._id_line = id_line(request.id)
+        return request
 
     def _make_intake(self, head: RequestHead, site: Site, route: Route) -> BodyStream:
         limit = site.settings.max_body if route.max_body is None else route.max_body

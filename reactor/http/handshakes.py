@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from reactor.core.address import Address
+from reactor.core.address import Address, peer_text
 from reactor.core.certificates import ServerTLS
 from reactor.core.last_words import LastWords
 from reactor.core.loop import Reactor
@@ -65,7 +65,7 @@ class Handshakes:
         self.expired += handshake.has_expired
         self.failed += bool(handshake.failure) and not handshake.has_expired
         reason = handshake.failure or "it does not speak TLS"
-        self.on_debug(f"no TLS with {handshake.peer}: {reason}")
+        self.on_debug(f"no TLS with {peer_text(handshake.peer)}: {reason}")
         self._on_failure()
 
     def abort(self, most: int | None = None) -> int:

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Final
 from reactor.core.certificates import ServerTLS
 from reactor.errors import HTTPError
 from reactor.http.connection import LINGER, ServerConnection
-from reactor.http.message import Request, Response
-from reactor.http.request_id import id_line
-from reactor.http.router import NO_PARAMS
+from reactor.http.message import Response
 from reactor.sansio.head import RequestHead
 from reactor.sansio.target import parse_authority
 
@@ -56,10 +54,7 @@ class RedirectedConnection(ServerConnection):
 
     def _begin(self, head: RequestHead) -> bool:
         self._server.requests += 1
-        request = Request(head, self._client, NO_PARAMS)
-        if head.forwarded:
-            request.believe(self._server.site.trust)
-        self._id_line = id_line(request.id)
+        request = self._unrouted(head)
         try:
             response = self._redirection.answer(head)
         except HTTPError as error:

@@ -141,10 +141,8 @@ class SendingSide:
 
     # -- what is said of them ------------------------------------------------------------------------------------------
 
-    def error_response(self, error: BaseException, head: RequestHead, request: Request | None) -> Response:
+    def error_response(self, error: BaseException, head: RequestHead, request: Request) -> Response:
         """What a failed handler is answered with. Only our own faults are logged, with their traceback."""
-        if request is None:
-            self._id_line = b""
         known = as_http_error(error)
         if known is None:
             self.report(error, f"in the handler of {head.method} {head.target}", request)
@@ -157,8 +155,8 @@ class SendingSide:
             self.report(bug, f"in the error of {head.method} {head.target}", request)
             return error_response(_OUR_MISTAKE, head)
 
-    def report(self, error: BaseException, where: str, request: Request | None) -> None:
-        self._server.on_error(error, f"{where} (request {request.id})" if request is not None else where)
+    def report(self, error: BaseException, where: str, request: Request) -> None:
+        self._server.on_error(error, f"{where} (request {request.id})")
 
     def reached(self, limit: str) -> None:
         """A client has come to one of the LIMITS."""

@@ -14,7 +14,7 @@ from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from reactor.core.address import Address
+from reactor.core.address import Address, peer_text
 from reactor.core.listener import Listener
 from reactor.core.loop import Reactor
 from reactor.core.task import Future
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 LAST_WORDS = 2.0
 # How a socket for both families shows the address of an IPv4 client.
 _MAPPED = "::ffff:"
+# Clients whose address is kept; see `HTTPServer.client_of`.
+_MOST_CLIENTS = 1024
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ class Served(Protocol):
 # the status; bytes of the body that went out; when the head was there, on the reactor's clock.
 Answered: TypeAlias = tuple[RequestHead | None, Request | None, str, int, int, float]
 # Called with all answers of a turn. Most are made at once, in the common way: their requests, with the head of the
-# answer as `_answer`, whose `length` is what went out of its body; and when the turn began. All others are behind them.
+# answer as `_answer`, whose `length` is what went out of its body; and when the turn of the first of them began. All
+# others are behind them.
 AnswersHook: TypeAlias = Callable[[Sequence[Request], float, Sequence[Answered]], object]
 
 
@@ -155,7 +158,7 @@ class HTTPServer:
         self.connections: dict[Served, None] = {}  # in the order they came
         self.handed: dict[HandedOver, None] = {}  # those that are no HTTP
         self.listeners: dict[Address, Listener] = {}
-        self.draining = False
+        self.draining = self.ends_gently = False
         self.requests = 0
         self.reached = dict.fromkeys(LIMITS, 0)  # how often a client came to each of its bounds
         self.handshakes = Handshakes(reactor, self.new_connection, self._went)  # those that are not secure yet
@@ -163,8 +166,9 @@ class HTTPServer:
         self.redirections: Mapping[Address, Redirection] = {}  # listeners that only lead to HTTPS; changed by a reload
         self.at_once: list[Request] | None = None  # answered in this turn, in the common way; see `observe`
         self.answered: list[Answered] = []  # the others
-        self._answers_began = 0.0
+        self._at_once_began = 0.0
         self._on_answers: AnswersHook | None = None
+        self._clients: dict[str, str] = {}
         self.sends_ids = False
         self.on_error: Callable[[BaseException, str], object] = reactor.unhandled
         self.on_trouble: Callable[[str], object] = lambda text: None
@@ -242,7 +246,7 @@ class HTTPServer:
     def _no_preface(self, peer: object, reason: str) -> None:
         self.reached["proxy_header"] += 1
         self._went()
-        self.handshakes.on_debug(f"no PROXY header from {peer}: {reason}")
+        self.handshakes.on_debug(f"no PROXY header from {peer_text(peer)}: {reason}")
 
     def _begin(self, address: Address, sock: socket.socket, peer: object) -> None:
         """A connection whose client is known by now."""
@@ -253,6 +257,17 @@ class HTTPServer:
             Transport(self.reactor, sock, peer, RedirectedConnection(self, redirection))
         else:
             Transport(self.reactor, sock, peer, self.new_connection())
+
+    def client_of(self, peer: object) -> str:
+        """The address in `peer` as text, "" if it has none. Mostly the same object each time, so that who groups them
+        need not compare. `sys.intern` has no bound: Python 3.12.0 to 3.12.5 keep for ever what it is given.
+        """
+        if not isinstance(peer, tuple):
+            return ""
+        if len(self._clients) >= _MOST_CLIENTS:
+            self._clients.clear()
+        host = str(peer[0])
+        return self._clients.setdefault(host, host)
 
     def new_connection(self) -> ServerConnection:
         """The protocol for one more client, to be put on a transport."""
@@ -304,15 +319,20 @@ class HTTPServer:
         """Before the first answer of a turn that is to be told of: taken together they cost half of what they do one by
         one.
         """
-        self._answers_began = self.reactor.now
         self.reactor.call_soon(self.tell_answered)
+
+    def begin_at_once(self) -> None:
+        """Before the first of a turn that is made at once. Others may be of the turn before, if a task made them."""
+        self._at_once_began = self.reactor.now
+        if not self.answered:
+            self.begin_answers()
 
     def tell_answered(self) -> None:
         """Tell of what was answered since the last time."""
         at_once, answered = self.at_once, self.answered
         if at_once is not None and self._on_answers is not None and (at_once or answered):
             try:
-                self._on_answers(at_once, self._answers_began, answered)
+                self._on_answers(at_once, self._at_once_began, answered)
             finally:
                 at_once.clear()
                 answered.clear()
@@ -391,7 +411,7 @@ class HTTPServer:
         `gently`: idle connections have until `keep_alive` for one more request, whose answer says that it was the last,
         so that nobody asks just as we close.
         """
-        self.draining = True
+        self.draining, self.ends_gently = True, gently
         for address in list(self.listeners):
             self.unlisten(address)
         if not gently:

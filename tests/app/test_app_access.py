@@ -13,6 +13,8 @@ from plugin_files import Modules
 from reactor.access import MOST_TOGETHER, AccessLog, Format, open_stream
 from reactor.errors import StartError
 from reactor.http.message import Request
+from reactor.http.router import Router
+from reactor.http.server import HTTPServer, Settings, Site
 from reactor.log import Log
 from reactor.sansio.head import RequestHead, ResponseHead
 from reactor.sansio.headers import Headers
@@ -150,6 +152,16 @@ def test_without_details_json_is_an_object_all_the_same() -> None:
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_client_without_an_address_is_told_as_one_that_is_not_known(at_once: bool) -> None:
+    combined, objects = Written(), Written("json")
+    for log in (combined, objects):
+        log.note(head(), client="", at_once=at_once)
+    found = COMBINED.fullmatch(combined.lines[0])
+    assert found is not None and found[1] == "-"
+    assert json.loads(objects.lines[0])["client"] is None
+
+
 def test_what_is_remembered_of_a_head_never_tells_another_answer() -> None:
     log = Written()
     shared = head()
@@ -186,9 +198,31 @@ def test_lines_go_together_and_wait_a_tenth_of_a_second_at_the_most() -> None:
     assert [batch.count("\n") + 1 for batch in log.batches] == [2, MOST_TOGETHER, 1]
 
 
+def test_a_user_whom_utf_8_cannot_write_costs_nobody_a_line(tmp_path: Path) -> None:
+    log = Written()
+    for user in ("ann", "\ud800", "bob"):
+        log.note(head(), user=user)
+    stream = open_stream("access.log", tmp_path, None)
+    assert stream is not None
+    with stream:
+        stream.write("\n".join(log.lines))
+    users = [line.split()[2] for line in (tmp_path / "access.log").read_text().splitlines()]
+    assert users == ["ann", "\\ud800", "bob"]
+
+
 def test_a_file_that_cannot_be_opened_is_told_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"cannot write the access log no/such/two.log: No such file"):
         open_stream("no/such/two.log", tmp_path, None)
+
+
+def test_addresses_of_clients_are_the_same_object_and_kept_within_bounds() -> None:
+    server = HTTPServer(FakeReactor(), Site(Router(), Settings()))
+    first = server.client_of(("".join(("192.0.2", ".1")), 1))
+    assert server.client_of(("".join(("192.0", ".2.1")), 2)) is first
+    for number in range(5000):
+        server.client_of((f"2001:db8::{number:x}", 1))
+    assert len(server._clients) <= 1024
+    assert server.client_of("") == ""
 
 
 # -- what requests are called ----------------------------------------------------------------------------------------
@@ -212,6 +246,7 @@ FAILING = """
         plugin.route("GET", "/fail", fail)
         plugin.route("GET", "/late", fail_later)
         plugin.route("GET", "/id", lambda request: Response(request.id))
+        plugin.route("GET", "/named/{name}", lambda request: Response(request.params["name"]))
         plugin.route("GET", "/stream", stream)
 """
 PROXY = {"X-Forwarded-For": "192.0.2.7", "X-Request-ID": "from-the-proxy.7"}
@@ -279,6 +314,35 @@ def test_a_request_that_cannot_be_read_has_not_the_name_of_the_one_before(module
         assert transport.sent.count(b"X-Request-ID") == 1
         assert transport.sent.count(b"HTTP/1.1") == 2
         assert [entry["id"] for entry in noted(app)][1] == "-"
+
+
+def test_a_path_that_cannot_be_decoded_is_noted_like_any_other(modules: Modules, tmp_path: Path) -> None:
+    options = {"send_request_id": "yes", "trusted_proxies": "10.0.0.0/8"}
+    with make(modules, tmp_path, **options) as app:
+        answer = app.get("/named/%ff", headers=PROXY, client="10.1.2.3")
+        assert (answer.status, answer.headers.all("x-request-id")) == (400, ["from-the-proxy.7"])
+        transport = app.connect()
+        transport.feed(b"".join(b"GET /named/%b HTTP/1.1\r\nHost: a\r\n\r\n" % name for name in (b"a", b"%ff", b"b")))
+        first, *others = noted(app)
+        assert (first["client"], first["id"], first["status"]) == ("192.0.2.7", "from-the-proxy.7", 400)
+        assert [entry["status"] for entry in others] == [200, 400, 200]
+        assert re.findall(rb"X-Request-ID: (\S+)", transport.sent) == [entry["id"].encode() for entry in others]
+
+
+def test_what_is_answered_behind_a_turn_that_took_long_has_not_taken_long(modules: Modules, tmp_path: Path) -> None:
+    with make(modules, tmp_path) as app:
+        transport, other = app.connect(), app.connect()
+        transport.feed(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
+        app.app.server.on_error = lambda error, where: ask_meanwhile()
+
+        def ask_meanwhile() -> None:
+            app.clock.now += 3
+            app.reactor.call_soon(other.feed, b"GET /id HTTP/1.1\r\nHost: a\r\n\r\n")
+
+        app.advance(4)  # which the handler takes three of
+        durations = {entry["target"]: entry["duration_us"] for entry in noted(app)}
+        assert durations["/id"] == 0
+        assert durations["/late"] == pytest.approx(3.2e6, abs=1e5)
 
 
 def test_a_stream_is_noted_at_its_end_with_its_bytes(modules: Modules, tmp_path: Path) -> None:

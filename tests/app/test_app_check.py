@@ -10,6 +10,8 @@ import pytest
 from plugin_files import Modules
 
 from reactor.__main__ import main
+from reactor.config import LISTENING, ServerOptions
+from reactor.http.server import Settings
 
 PLUGIN = '''
     """A plugin that says what it would do."""
@@ -59,6 +61,16 @@ def test_check_prints_listeners_plugins_options_and_routes(
         assert line in lines  # in this order
 
 
+def test_check_prints_every_option_of_the_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, "[server]\ntrusted_proxies = 10.0.0.0/8\nhead_timeout = 5s\nsecurity_headers = no\n")
+    assert main(["-c", path, "--check"]) == 0
+    printed = capsys.readouterr().out
+    for words in ("  trusted_proxies =\n      10.0.0.0/8\n", "  head_timeout = 5\n", "  security_headers = no\n"):
+        assert words in printed
+    for name in (*ServerOptions.__struct_fields__, *Settings.__dataclass_fields__):
+        assert f"\n  {name} =" in printed or name in LISTENING
+
+
 def test_check_opens_nothing(tmp_path: Path, modules: Modules, capsys: pytest.CaptureFixture[str]) -> None:
     name = modules.write(PLUGIN)
     path = write(tmp_path, f"[server]\naccess_log = access.log\n[plugin:thing]\nuse = {name}\n")
@@ -69,9 +81,7 @@ def test_check_opens_nothing(tmp_path: Path, modules: Modules, capsys: pytest.Ca
     capsys.readouterr()
 
 
-def test_check_of_the_built_in_plugins_prints_their_routes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_of_the_built_in_plugins_prints_their_routes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-c", write(tmp_path, "[plugin:tracker]\n"), "--check"]) == 0
     assert "/get-list[/]" in capsys.readouterr().out
 

@@ -912,6 +912,20 @@ def test_close_ends_idle_connections_at_once_and_lets_the_others_finish(wire: Wi
     assert (busy.answer().keeps, busy.is_closed, drained.done) == (False, True, True)
 
 
+@pytest.mark.parametrize("gently", [False, True])
+def test_an_answer_that_had_begun_before_the_end_is_the_last_all_the_same(wire: Wire, gently: bool) -> None:
+    client = wire.connect()
+    client.send(get("/numbers"))
+    client.advance(1)
+    drained = wire.server.close(gently=gently)
+    client.advance(1.9)
+    assert not client.is_closed
+    client.advance(0.2)
+    assert (client.answer().body, client.is_closed, drained.done) == (b"0,1,2,", not gently, not gently)
+    client.advance(wire.settings.keep_alive)
+    assert drained.done
+
+
 def test_who_connects_just_before_the_end_has_a_moment_to_ask(wire: Wire) -> None:
     asks, is_silent = wire.connect(), wire.connect()
     drained = wire.server.close()
