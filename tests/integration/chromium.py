@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+# Of everything that is waited for in a page. Twice of what an idle machine would forgive.
+MILLISECONDS = 10_000
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -22,6 +24,7 @@ def chromium(*flags: str) -> Iterator[Browser]:
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         pytest.fail("these tests need a browser. On Debian: apt-get install chromium", pytrace=False)
+    expect.set_options(timeout=MILLISECONDS)
     with sync_playwright() as playwright:
         browser = _launch(playwright, found, flags)
         yield browser

@@ -46,6 +46,7 @@ class Loop:
 
     def wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds
+        self.turn()  # once at least, though the machine may have been away all that time
         self.until(lambda: time.monotonic() >= end)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:

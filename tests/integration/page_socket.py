@@ -122,8 +122,16 @@ class PageSocket:
         return dict(self.wait("state", fits)["state"])
 
     def wait_person(self, name: str, state: str) -> Json:
-        told = self.wait("person", lambda told: (told["person"]["name"], told["person"]["state"]) == (name, state))
-        return dict(told["person"])
+        """Who was there before is in the welcome, and told of again only when something changes."""
+
+        def fits(person: Json) -> bool:
+            return (person["name"], person["state"]) == (name, state)
+
+        for told in self.told:
+            for person in told["people"] if told["type"] == "welcome" else ():
+                if fits(person):
+                    return dict(person)
+        return dict(self.wait("person", lambda told: fits(told["person"]))["person"])
 
     def wait_closed(self, seconds: float = SECONDS) -> tuple[int, str]:
         """The code and the reason."""

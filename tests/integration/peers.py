@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 
@@ -83,6 +82,15 @@ class Peer:
         self.type(command)
         return [self.wait_for(answer) for answer in answers][-1]
 
+    def ask_until(self, command: str, first: str, then: str) -> None:
+        """Type it until `then` follows the `first` line: of what others do it may hear later than the test."""
+
+        def is_answered() -> bool:
+            self.ask(command, first)
+            return any(then in line for line in self.lines[self._mark :])
+
+        wait_until(is_answered, SECONDS, lambda: f"{self.peer_id} did not say {then!r}:\n{self.text}", self.process)
+
     def join(self, channel: str, *ids: str) -> None:
         """And wait until it is linked with these, whoever has dialled."""
         self.ask(f"join {channel}", "Auto-connected to")
@@ -105,8 +113,3 @@ class Peer:
             except BrokenPipeError:
                 pass
 
-
-
-def settle(seconds: float = 0.3) -> None:
-    """For what must NOT come."""
-    time.sleep(seconds)

@@ -66,8 +66,10 @@ for line in sys.stdin:
         try:
             sock = sock or socket.create_connection(("127.0.0.1", port), timeout=5)
             sock.sendall(b"GET /word HTTP/1.1\\r\\nHost: test\\r\\n\\r\\n")
-            answer = sock.recv(4096)
-            wrong += not answer.endswith(b"word")
+            answer = piece = sock.recv(4096)
+            while piece and not answer.endswith(b"word"):
+                answer += (piece := sock.recv(4096))
+            wrong += not piece
         except OSError:
             wrong += 1
             if sock is not None:

@@ -62,7 +62,7 @@ def test_two_browsers_and_a_terminal_talk_in_a_channel(server: Server, tmp_path:
         assert bob.wait_text("hello from a page")["name"] == "admin"
         cid.wait_for(f"Message in dev from {ann.id}: hello from a page")
         ann.wait_state(id_, "delivered", 2, 2)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
 
         cid.ask("say dev hello from a terminal", "Delivered to 2 of 2 in channel dev: hello from a terminal")
         for page in (ann, bob):
@@ -104,8 +104,10 @@ def test_a_message_to_somebody_who_is_not_there_waits_for_them(server: Server, t
         with Peer(tmp_path, "cid", server.port) as cid:
             ann.wait_person("cid", "listed")
             ann.do("open", peer="cid")
+            ann.wait_person("cid", "here")
             ann.say("@cid", "first")
             cid.wait_for("first")
+            ann.forget()  # that it was "connecting" before
             cid.kill()
         ann.wait_person("cid", "connecting")
         id_ = ann.say("@cid", "second")
@@ -229,7 +231,7 @@ def test_the_end_of_the_login_closes_every_page_and_ends_the_peer(server: Server
         ann.wait_person("Bob", "listed")
         assert len(list(place.glob("guest-*"))) == 1
         assert curl("-X", "POST", "-H", f"Cookie: {cookie}", server.url + "/logout").status == 200
-        assert bob.wait_closed(2)[0] == 4401
+        assert bob.wait_closed()[0] == 4401
         ann.wait_person("Bob", "offline")
         wait_until(lambda: not list(place.glob("guest-*")), 5)
         assert [peer["peer_id"] for peer in curl(server.url + "/get-list").json["peers"]] == [ann.id]
@@ -295,10 +297,10 @@ def test_who_has_no_page_open_is_away(server: Server, tmp_path: Path) -> None:
                 page.do("join", channel="dev")
             cid.join("dev", ann.id, bob.id)
             ann.wait_person("Bob", "here")
-            cid.ask("peers", "2 peers connected", f'{bob.id} "Bob (guest)": connected')
+            cid.ask_until("peers", "2 peers connected", f'{bob.id} "Bob (guest)": connected')
         ann.forget()
         ann.wait_person("Bob", "away")
-        cid.ask("peers", "2 peers connected", f'{bob.id} "Bob (guest)": away')
+        cid.ask_until("peers", "2 peers connected", f'{bob.id} "Bob (guest)": away')
         with PageSocket(server.url, bob_cookie):
             ann.wait_person("Bob", "here")
 

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from chromium import chromium
+from chromium import MILLISECONDS, chromium
 from peers import Peer
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from relay import Relay
@@ -29,7 +29,6 @@ from bench.process import free_port
 NAME = "room.test"
 PASSWORD = "correct horse battery"
 AUTH = f"index = {ROOT}/www/index.html\nguests = loopback\ndemo = no"
-SECONDS = 10_000
 NUMBERS = count(1)
 MARKUP = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script> & <b>bold</b> https://example.org/?a=1&b=<2>'
 
@@ -50,8 +49,9 @@ def fresh(word: str) -> str:
     return f"{word}-{next(NUMBERS)}"
 
 
-def add_account(config: Path, name: str) -> None:
-    arguments = [sys.executable, "-m", "plugins.auth", "-c", str(config), "add", name]
+def set_password(config: Path, command: str, name: str) -> None:
+    """`add` an account, or `passwd`, which ends its logins."""
+    arguments = [sys.executable, "-m", "plugins.auth", "-c", str(config), command, name]
     subprocess.run(arguments, cwd=ROOT, input=f"{PASSWORD}\n{PASSWORD}\n", text=True, check=True, env=ENVIRONMENT,
                    capture_output=True)  # fmt: skip
 
@@ -60,7 +60,7 @@ def make_config(directory: Path, auth: str = AUTH) -> Path:
     """With a port that a server which is started again has once more."""
     plugins = {"auth": auth, "chat": "# as it is"}
     config = write_config(directory / "config.ini", plugins, listen=f"127.0.0.1:{free_port()}")
-    add_account(config, "ann")
+    set_password(config, "add", "ann")
     return config
 
 
@@ -147,6 +147,18 @@ class Visitor:
         return [str(text) for text in self.page.locator(".message .text").all_inner_texts()]
 
 
+def together(channel: str, *visitors: Visitor) -> None:
+    """All of them join, and hear of each other: a message goes to those who are known to be there."""
+    for visitor in visitors:
+        visitor.join(channel)
+    for visitor in visitors:
+        knows_members(visitor, len(visitors))
+
+
+def knows_members(visitor: Visitor, count: int) -> None:
+    expect(visitor.page.locator("#head")).to_contain_text(f"{count} members")
+
+
 Come = Callable[..., Visitor]
 
 
@@ -158,7 +170,7 @@ def come(browser: Browser, server: Server, host: str) -> Iterator[Come]:
 
         def come(port: int = 0, **options: object) -> Visitor:
             context = browser.new_context(**options)  # type: ignore[arg-type]
-            context.set_default_timeout(SECONDS)
+            context.set_default_timeout(MILLISECONDS)
             stack.callback(context.close)
             visitors.append(Visitor(context, f"http://{host}:{port or server.port}"))
             return visitors[-1]
@@ -176,23 +188,24 @@ def test_two_browsers_and_a_terminal_in_a_channel(come: Come, server: Server, tm
     ann.log_in()
     bob.come_in("Bob")
     channel, name = fresh("talk"), fresh("cid")
-    for visitor in (ann, bob):
-        visitor.join(channel)
+    together(channel, ann, bob)
     with Peer(tmp_path, name, server.port) as cid:
         cid.join(channel, ann.id, bob.id)
+        for visitor in (ann, bob):
+            knows_members(visitor, 3)
 
         began = time.monotonic()
         ann.write("hello from Ann")
         bob.sees("hello from Ann")
         cid.wait_for("hello from Ann")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
         ann.sees_state("hello from Ann", "Delivered 2 of 2")
 
         began = time.monotonic()
         cid.type(f"say {channel} hello from Cid")
         for visitor in (ann, bob):
             visitor.sees("hello from Cid")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
         bob.write("line one\nline two")
         ann.sees("line one line two")
         expect(ann.page.get_by_role("link", name=re.compile(bob.name))).to_be_visible()
@@ -201,7 +214,7 @@ def test_two_browsers_and_a_terminal_in_a_channel(come: Come, server: Server, tm
         ann.show(name)
         ann.write("just for you")
         cid.wait_for("just for you")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 3
         ann.sees_state("just for you", "Delivered")
 
 
@@ -213,6 +226,7 @@ def test_what_is_not_looked_at_is_counted(come: Come) -> None:
     for name in (channel, fresh("other")):
         ann.join(name)
     bob.join(channel)
+    knows_members(bob, 2)
     ann.page.bring_to_front()
     for number in range(3):
         bob.write(f"unread {number}")
@@ -229,9 +243,7 @@ def test_somebodys_text_is_never_markup(come: Come, host: str) -> None:
     ann, bob = come(), come()
     ann.log_in()
     bob.come_in("<b>Bob</b>")
-    channel = fresh("markup")
-    for visitor in (ann, bob):
-        visitor.join(channel)
+    together(fresh("markup"), ann, bob)
     bob.write(MARKUP)
     ann.page.locator(".message .text", has_text="<script>").wait_for()
     assert ann.texts[-1] == MARKUP
@@ -250,9 +262,7 @@ def test_a_reload_shows_everything_again_and_once(come: Come) -> None:
     ann, bob = come(), come()
     ann.log_in()
     bob.come_in("Bob")
-    channel = fresh("reload")
-    for visitor in (ann, bob):
-        visitor.join(channel)
+    together(fresh("reload"), ann, bob)
     ann.write("before")
     bob.sees("before")
     ann.page.reload()
@@ -268,8 +278,7 @@ def test_who_is_put_out_on_a_phone_is_led_back_to_the_list(come: Come) -> None:
     ann.log_in()
     bob.come_in("Bob")
     channel = fresh("phone")
-    for visitor in (ann, bob):
-        visitor.join(channel)
+    together(channel, ann, bob)
     ann.write("hello")
     bob.sees("hello")
     code = """async ([channel, peer]) => {
@@ -293,9 +302,7 @@ def test_ten_seconds_without_a_network_lose_nothing(come: Come, server: Server, 
         ann = come(relay.port)
         ann.log_in()
         bob.come_in("Bob")
-        channel = fresh("offline")
-        for visitor in (ann, bob):
-            visitor.join(channel)
+        together(fresh("offline"), ann, bob)
         bob.write("before")
         ann.sees("before")
 
@@ -323,8 +330,7 @@ def test_a_restart_of_the_server_loses_nothing(come: Come, tmp_path: Path) -> No
         ann, bob = come(port), come(port)
         ann.log_in()
         bob.come_in("Bob")
-        for visitor in (ann, bob):
-            visitor.join("restart")
+        together("restart", ann, bob)
         ann.write("before")
         bob.sees("before")
         server.stop()
@@ -343,13 +349,15 @@ def test_a_restart_of_the_server_loses_nothing(come: Come, tmp_path: Path) -> No
 
 
 def test_a_login_that_ends_asks_for_another_and_goes_on(come: Come, tmp_path: Path) -> None:
-    with Server(make_config(tmp_path, AUTH + "\nsession_max = 6")) as server:
+    config = make_config(tmp_path)
+    with Server(config) as server:
         ann = come(server.port)
         ann.log_in()
         ann.join("expiry")
         ann.write("before")
         ann.sees("before")
-        expect(ann.page.get_by_role("heading", name="Log in to chat")).to_be_visible(timeout=9000)
+        set_password(config, "passwd", "ann")
+        expect(ann.page.get_by_role("heading", name="Log in to chat")).to_be_visible()
         ann.log_in()
         ann.sees("before")
         ann.context.close()
@@ -387,7 +395,7 @@ def test_a_page_of_another_site_cannot_open_a_socket(come: Come, server: Server,
 
 def test_a_peer_of_ones_own_has_the_same_page(browser: Browser, server: Server, tmp_path: Path) -> None:
     context = browser.new_context()
-    context.set_default_timeout(SECONDS)
+    context.set_default_timeout(MILLISECONDS)
     with Peer(tmp_path, "dee", server.port, "--name", "Dee", "--http", "127.0.0.1:0") as dee:
         url = dee.wait_for("HTTP interface").rpartition(" ")[2]
         base = url.partition("/chat/")[0]
@@ -401,7 +409,7 @@ def test_a_peer_of_ones_own_has_the_same_page(browser: Browser, server: Server, 
         with Peer(tmp_path, fresh("cid"), server.port) as cid:
             cid.join("own", "dee")
             context_page.get_by_role("link", name=re.compile("own")).click()
-            field = context_page.get_by_role("textbox", name=re.compile("Message to"))
+            field = context_page.get_by_role("textbox", name=re.compile("Message to .*own"))
             field.fill("from my own page")
             field.press("Enter")
             cid.wait_for("Message in own from dee: from my own page")
@@ -409,7 +417,7 @@ def test_a_peer_of_ones_own_has_the_same_page(browser: Browser, server: Server, 
             text = context_page.locator(".message .text")
             expect(text.get_by_text("from my terminal", exact=True)).to_be_visible()
         stranger = browser.new_context()
-        stranger.set_default_timeout(SECONDS)
+        stranger.set_default_timeout(MILLISECONDS)
         page = stranger.new_page()
         page.goto(f"{base}/chat/#token=" + 32 * "0")
         expect(page.get_by_label("Address or token")).to_be_visible()
@@ -429,8 +437,9 @@ def test_the_chat_looks_as_it_should(
     width, height = SIZES[size]
     channel = f"look-{scheme}-{size}"
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})  # type: ignore[arg-type]
-    context.set_default_timeout(SECONDS)
+    context.set_default_timeout(MILLISECONDS)
     ann = Visitor(context, server.url)
+    expect(ann.page.get_by_role("heading", name="Log in to chat")).to_be_visible()
     photograph(ann.page, f"chat-login-{scheme}-{size}")
     ann.log_in()
     with Peer(tmp_path, fresh("cid"), server.port, "--name", "Chiara") as cid:

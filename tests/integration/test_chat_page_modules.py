@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from chromium import chromium
+from chromium import MILLISECONDS, chromium
 from playwright.sync_api import Browser, Page, expect
 from server import Server, write_config
 
@@ -31,7 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def page(browser: Browser, site: Server) -> Iterator[Page]:
     """A reader in Berlin who has the browser in English."""
     context = browser.new_context(timezone_id="Europe/Berlin", locale="en-GB")
-    context.set_default_timeout(5_000)
+    context.set_default_timeout(MILLISECONDS)
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -45,7 +45,7 @@ def setup(plugin, options):
 
 def lines_server(tmp_path: Path) -> Server:
     (tmp_path / "lines_for_tests.py").write_text(PLUGIN)
-    limits = "head_timeout = 300ms\nkeep_alive = 300ms\n"
+    limits = "head_timeout = 1s\nkeep_alive = 1s\n"
     return Server(write_config(tmp_path / "config.ini", {"lines": "use = lines_for_tests"}, server=limits))
 
 
@@ -55,8 +55,7 @@ def test_two_protocols_share_a_port_and_their_deadlines_do_not_mix(tmp_path: Pat
         assert wire.sock.recv(10) == b"{"
         assert server.wait_for("addresses:") == f"addresses: 127.0.0.1:{server.port}"
         with connected(server) as silent:
-            assert silent.is_closed()  # 300 ms without a first byte
-        time.sleep(0.5)
+            assert silent.is_closed()  # a second without a first byte, and longer than that for the other one
         big = b"x" * 300_000 + b"\n"
         wire.sock.sendall(big)
         received = b""
@@ -77,7 +76,7 @@ def test_a_stop_lets_the_plugin_say_goodbye_and_waits_for_nobody(tmp_path: Path)
             assert wire.sock.recv(10) == b"{}\n"
         began = time.monotonic()
         server.stop()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10  # and not for the 30 s of `drain`
         for wire in wires:
             assert wire.sock.recv(100) == b'{"bye": 1}'
             assert wire.sock.recv(1) == b""

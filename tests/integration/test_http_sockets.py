@@ -203,7 +203,7 @@ def test_a_request_that_is_given_up_while_it_is_woken_passes_its_turn_on(served:
     [origin] = served.client._origins.values()
     served.loop.until(lambda: len(origin.waiting) == 2)
     origin.waiting[0].on_done(lambda _: given_up.cancel())
-    served.loop.until(lambda: patient.done, 3.0)
+    served.loop.until(lambda: patient.done)
     assert patient.result().status == 200
     assert isinstance(given_up.error, Cancelled)
     served.loop.until(lambda: all(task.done for task in busy))

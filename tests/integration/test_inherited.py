@@ -15,6 +15,7 @@ import pytest
 from loopback import descriptors
 from server import Server, command, connected, curl, write_config
 
+from bench.process import free_port
 from reactor.core.address import UNIX, Address
 from reactor.core.inherited import Given, Inherited, from_environment, name_of
 from reactor.core.listener import bind
@@ -133,8 +134,7 @@ def test_whoever_comes_by_a_unix_socket_is_nobody_unless_it_is_trusted(tmp_path:
 
 
 def test_a_reload_moves_a_port_from_all_addresses_to_one_and_back(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     config = write_config(tmp_path / "config.ini", TRACKER, listen=f"127.0.0.1:{port}")
     with Server(config) as server, connected(server) as kept:
         for listen in (f"0.0.0.0:{port}", f"127.0.0.1:{port}", f"0.0.0.0:{port}"):
@@ -154,8 +154,7 @@ def test_a_reload_that_fails_after_it_has_shared_a_port_takes_that_back(tmp_path
         "def fail():\n"
         "    raise StartError('the disk is on fire')\n"
     )
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     config = write_config(tmp_path / "config.ini", TRACKER, listen=f"127.0.0.1:{port}")
     with Server(config) as server:
         write_config(config, {**TRACKER, "failing": "use = failing_plugin"}, listen=f"0.0.0.0:{port}")

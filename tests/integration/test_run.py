@@ -177,12 +177,12 @@ def test_two_processes_share_logins_logouts_and_passwords(tmp_path: Path) -> Non
         copy.write_text(jar.read_text())
         curl("-b", jar, "-X", "POST", two.url + "/logout")
         assert who(two, copy) == 401
-        wait_until(lambda: who(one, copy) == 401, 3.0)
+        wait_until(lambda: who(one, copy) == 401, 10.0)
 
         log_in(two, jar)
         assert who(one, jar) == 200
         set_password(config, "a longer one")
-        wait_until(lambda: who(one, jar) == who(two, jar) == 401, 3.0)
+        wait_until(lambda: who(one, jar) == who(two, jar) == 401, 10.0)
         assert curl(*LOGIN, one.url + "/login").status == 401
 
 
@@ -203,7 +203,7 @@ def test_a_signal_stops_at_once_where_nothing_is_under_way(tmp_path: Path, numbe
         assert idle.get("/login").status == 200
         started = time.monotonic()
         server.stop(number)
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 4.0
         assert idle.is_closed()
         assert new.is_closed()
 
@@ -219,7 +219,7 @@ def test_a_request_in_flight_gets_its_answer_before_the_end(slow_config: Path) -
         assert (answer.status, answer.body) == (200, "first")
         assert answer.header("connection") == "close"
         assert wire.is_closed()
-        server.wait_stopped(2.0)
+        server.wait_stopped()
         assert "first has stopped" in server.stdout
 
 
@@ -229,7 +229,7 @@ def test_a_second_signal_does_not_wait_for_a_request_in_flight(slow_config: Path
         server.wait_for("slow has begun")
         server.send_signal(signal.SIGINT)
         server.wait_for("stopping: up to 30 s for 1 connection")
-        server.stop(signal.SIGINT, 2.0)
+        server.stop(signal.SIGINT)
         assert "first has stopped" in server.stdout
 
 
@@ -241,7 +241,7 @@ def test_a_request_that_outlasts_the_drain_time_is_cut(tmp_path: Path, slow_conf
         server.wait_for("slow has begun")
         started = time.monotonic()
         server.stop()
-        assert 0.2 < time.monotonic() - started < 2.0
+        assert 0.2 < time.monotonic() - started < 6.0
 
 
 def test_nobody_new_is_let_in_while_the_server_stops(slow_config: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_reload_takes_new_options_and_plugins_and_keeps_connections_and_sessio
         assert wire.get("/hello").body == "hello"
         assert wire.get("/whoami").header("www-authenticate") == 'Cookie realm="other", form-action="/login"'
         assert who(server, jar) == 200
-        wait_until(lambda: "first has stopped" in server.stdout, 2.0)
+        server.wait_for("first has stopped")
 
 
 def test_a_plugin_that_is_taken_out_takes_its_routes_along(slow_config: Path) -> None:
@@ -348,7 +348,7 @@ def test_a_request_in_flight_ends_on_the_configuration_it_began_with(slow_config
         assert "first has stopped" not in server.stdout
         (slow_config.parent / "go").touch()
         assert old.read().body == "first"
-        server.wait_for("first has stopped", 2.0)
+        server.wait_for("first has stopped")
         assert old.get("/word").body == "second"
 
 
@@ -358,7 +358,7 @@ def test_a_reload_moves_to_another_address(slow_config: Path) -> None:
         assert wire.get("/word").body == "first"
         configure(slow_config, "second", listen="127.0.0.2:0")
         server.reload()
-        line = server.wait_for("Listening on http://127.0.0.2:", 2.0)
+        line = server.wait_for("Listening on http://127.0.0.2:")
         assert curl(line.split()[2] + "word").body == "second"
         assert wire.get("/word").body == "second"
         with pytest.raises(ConnectionRefusedError), connected(server):
@@ -380,7 +380,7 @@ def test_of_several_signals_in_a_row_the_last_file_counts(slow_config: Path) -> 
         for number in range(10):
             configure(slow_config, f"word-{number}")
             server.send_signal(signal.SIGHUP)
-        wait_until(lambda: wire.get("/word").body == "word-9", 3.0, lambda: server.stderr)
+        wait_until(lambda: wire.get("/word").body == "word-9", 10.0, lambda: server.stderr)
 
 
 def test_a_reload_opens_the_access_log_anew(slow_config: Path, tmp_path: Path) -> None:
@@ -419,5 +419,7 @@ def test_many_reloads_leave_nothing_behind(slow_config: Path) -> None:
         for _ in range(20):
             server.reload()
         assert wire.get("/word").body == "first"
-        wait_until(lambda: (server.descriptors, server.threads) == before, 2.0,
-                   lambda: f"{(server.descriptors, server.threads)}, before {before}")  # fmt: skip
+        wait_until(  # not more: what the first reload has replaced may still have been ending
+            lambda: server.descriptors <= before[0] and server.threads <= before[1], 10.0,
+            lambda: f"{(server.descriptors, server.threads)}, before {before}",
+        )  # fmt: skip

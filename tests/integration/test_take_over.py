@@ -18,6 +18,8 @@ from server import Server, Wire, connected, curl, wait_until, write_config
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from bench.process import free_port
+
 LOGIN = ("-d", "username=admin&password=password")
 WAITING = """
 import os
@@ -93,7 +95,7 @@ class Running:
         """Send the signal to the present one; the process id of the next, once that serves."""
         before = self.pid
         os.kill(before, signal.SIGUSR2)
-        wait_until(lambda: f"{before} " not in f"{self.pid} ", 10.0, lambda: self.server.stderr)
+        wait_until(lambda: self.pid != before, 30.0, lambda: self.server.stderr)
         return self.pid
 
 
@@ -181,8 +183,7 @@ def register(server: Server, peer_id: str) -> int:
 
 def test_under_load_no_request_fails_and_what_was_kept_is_there(config: Path, tmp_path: Path) -> None:
     jar = tmp_path / "jar"
-    with socket.create_server(("127.0.0.2", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     config.write_text(config.read_text() + f"\n[plugin:status]\nlisten = 127.0.0.2:{port}\n")
     with running(config) as run:
         server = run.server
@@ -201,7 +202,7 @@ def test_under_load_no_request_fails_and_what_was_kept_is_there(config: Path, tm
         assert [one.wrong for one in loads] == [[]] * len(loads)
         assert set.union(*(one.pids for one in loads)) == {str(pid) for pid in (first, second, third)}
         assert len({first, second, third}) == 3
-        assert max(one.slowest for one in loads) < 3.0
+        assert max(one.slowest for one in loads) < 8.0  # whoever waits for the old process waits longer
         assert curl("-b", jar, server.url + "/whoami").json["username"] == "admin"
         listed = curl(server.url + "/get-list").json
         assert [(peer["peer_id"], peer["channels"]) for peer in listed["peers"]] == [("ann", ["general"])]
@@ -209,7 +210,7 @@ def test_under_load_no_request_fails_and_what_was_kept_is_there(config: Path, tm
         by_unix = ("--unix-socket", tmp_path / "x.sock", "-H", "X-Forwarded-For: 127.0.0.1")
         assert curl(*by_unix, "http://localhost/words").body == "one"
         wait_until(lambda: curl(f"http://127.0.0.2:{port}/readyz").status == 200, 5.0)
-        assert server.stderr.count("has taken over") == 2
+        wait_until(lambda: server.stderr.count("has taken over") == 2, 5.0, lambda: server.stderr)
         wait_until(lambda: not Path(f"/proc/{second}").exists() or second in zombies(), 5.0)
     assert not (tmp_path / "x.sock").exists()  # the last one takes it along
 

@@ -48,7 +48,7 @@ def test_the_likeliest_address_comes_first_and_the_others_with_their_interface()
     said = text(PLAIN)
     assert "\n    http://192.168.1.40:8000/\n" in said
     assert "\n  or http://10.0.0.2:8000/ (eth1)\n" in said
-    assert "python -m peer 9101 --tracker 192.168.1.40:8000" in said
+    assert 'make peer PORT=9101 ARGS="--tracker 192.168.1.40:8000"' in said
     assert "sudo ufw allow 8000/tcp" in said and "firewall-cmd --add-port=8000/tcp" in said
 
 
