@@ -76,7 +76,7 @@ def test_a_stop_lets_the_plugin_say_goodbye_and_waits_for_nobody(tmp_path: Path)
             assert wire.sock.recv(10) == b"{}\n"
         began = time.monotonic()
         server.stop()
-        assert time.monotonic() - began < 10  # and not for the 30 s of `drain`
+        assert time.monotonic() - began < 3
         for wire in wires:
             assert wire.sock.recv(100) == b'{"bye": 1}'
             assert wire.sock.recv(1) == b""

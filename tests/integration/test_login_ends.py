@@ -96,7 +96,7 @@ def test_what_another_process_ends_is_heard_within_a_second(tmp_path: Path, how:
                 auth(tmp_path, how, "admin")
             ended = time.monotonic()
             assert heard.get(timeout=10) == why
-            assert time.monotonic() - ended < 3  # and not at the next sweep; the machine may have more to do
+            assert time.monotonic() - ended < 1.5
 
 
 def test_basic_hears_of_a_new_password(tmp_path: Path) -> None:
@@ -115,4 +115,4 @@ def test_disuse_is_heard_when_it_is_over_and_not_at_the_next_sweep(tmp_path: Pat
         cookie = cookie_of(server, tmp_path / "jar", "--data", "name=ann", path="/guest")
         with holding(server, cookie) as heard:
             assert heard.get(timeout=20) == "idle"
-            assert 1.9 < time.monotonic() - began < 6
+            assert 1.9 < time.monotonic() - began < 3.5

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_make_run_starts_prints_and_ends_with_control_c(clone: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path / "config.ini", listen=f"127.0.0.1:{free_port()}")
+    started = time.monotonic()
     with Server(config, ["make", "-C", str(clone), "--no-print-directory", "run", f"CONFIG={config}"]) as server:
+        assert time.monotonic() - started < 5.0
         assert [line.split()[0] for line in server.stdout.splitlines()] == ["Demo", "Listening"]
         assert curl("-d", "username=admin&password=password", server.url + "/login").status == 200
         group = server.process.pid

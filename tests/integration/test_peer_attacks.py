@@ -224,7 +224,7 @@ def test_a_flood_is_refused_and_then_ended(pair: tuple[Peer, Peer]) -> None:
             except (ConnectionResetError, BrokenPipeError):
                 break
         wild.end()
-    assert victim.text.count("from cccc0005: flood") < 500
+    assert victim.text.count("from cccc0005: flood") < 150
 
 
 def test_unknown_types_are_answered_once_each(pair: tuple[Peer, Peer]) -> None:

@@ -177,12 +177,12 @@ def test_two_processes_share_logins_logouts_and_passwords(tmp_path: Path) -> Non
         copy.write_text(jar.read_text())
         curl("-b", jar, "-X", "POST", two.url + "/logout")
         assert who(two, copy) == 401
-        wait_until(lambda: who(one, copy) == 401, 10.0)
+        wait_until(lambda: who(one, copy) == 401, 3.0)
 
         log_in(two, jar)
         assert who(one, jar) == 200
         set_password(config, "a longer one")
-        wait_until(lambda: who(one, jar) == who(two, jar) == 401, 10.0)
+        wait_until(lambda: who(one, jar) == who(two, jar) == 401, 3.0)
         assert curl(*LOGIN, one.url + "/login").status == 401
 
 
@@ -203,7 +203,7 @@ def test_a_signal_stops_at_once_where_nothing_is_under_way(tmp_path: Path, numbe
         assert idle.get("/login").status == 200
         started = time.monotonic()
         server.stop(number)
-        assert time.monotonic() - started < 4.0
+        assert time.monotonic() - started < 1.0
         assert idle.is_closed()
         assert new.is_closed()
 
@@ -219,7 +219,7 @@ def test_a_request_in_flight_gets_its_answer_before_the_end(slow_config: Path) -
         assert (answer.status, answer.body) == (200, "first")
         assert answer.header("connection") == "close"
         assert wire.is_closed()
-        server.wait_stopped()
+        server.wait_stopped(2.0)
         assert "first has stopped" in server.stdout
 
 
@@ -229,7 +229,7 @@ def test_a_second_signal_does_not_wait_for_a_request_in_flight(slow_config: Path
         server.wait_for("slow has begun")
         server.send_signal(signal.SIGINT)
         server.wait_for("stopping: up to 30 s for 1 connection")
-        server.stop(signal.SIGINT)
+        server.stop(signal.SIGINT, 2.0)
         assert "first has stopped" in server.stdout
 
 
@@ -241,7 +241,7 @@ def test_a_request_that_outlasts_the_drain_time_is_cut(tmp_path: Path, slow_conf
         server.wait_for("slow has begun")
         started = time.monotonic()
         server.stop()
-        assert 0.2 < time.monotonic() - started < 6.0
+        assert 0.2 < time.monotonic() - started < 2.0
 
 
 def test_nobody_new_is_let_in_while_the_server_stops(slow_config: Path) -> None:
